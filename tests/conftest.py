@@ -1,0 +1,41 @@
+"""What every test shares: its own runs, data and cache folders, and the real X-rays where they are."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture(autouse=True)
+def folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """No test touches the user's runs or caches."""
+    monkeypatch.setenv("COVIDVIZ_RUNS_DIR", str(tmp_path / "runs"))
+    monkeypatch.setenv("COVIDVIZ_CACHE_DIR", str(tmp_path / "cache"))
+    monkeypatch.setenv("COVIDVIZ_DATA_ROOTS", str(tmp_path / "data"))
+    return tmp_path
+
+
+@pytest.fixture
+def runs(folders: Path) -> Path:
+    """An empty runs folder."""
+    (folders / "runs").mkdir()
+    return folders / "runs"
+
+
+@pytest.fixture(scope="session")
+def test_data() -> Path:
+    """The folder with real labelled X-rays (`xray/`) and real weights (`weights/`), or skip."""
+    given = os.environ.get("COVIDVIZ_TEST_DATA")
+    if not given:
+        pytest.skip("COVIDVIZ_TEST_DATA is not set")
+    return Path(given)
+
+
+@pytest.fixture(scope="session")
+def tiny_phantoms(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The 60-image phantom dataset, made once per test session; read only."""
+    from covidviz.data.phantoms import PhantomOptions, make_phantoms
+
+    return make_phantoms(tmp_path_factory.mktemp("phantoms") / "tiny", PhantomOptions(size="tiny", seed=0))
