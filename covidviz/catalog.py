@@ -35,7 +35,8 @@ class Model:
     layers: the blocks a person can train, in the order the image meets them; each is (name, modules), and naming
         the block names all its modules (`conv1` brings its `bn1`).
     head: the attribute that is replaced by the new head.
-    cam_layer: the layer whose output Grad-CAM explains.
+    cam_layer: the step of the network whose output Grad-CAM explains, named as torchvision's feature_extraction does
+        (`relu` in DenseNet is the one between `features` and the pooling; norm5 itself is not rectified yet).
     weights_file: what torchvision's `IMAGENET1K_V1` weights are called in its download cache.
     """
 
@@ -70,7 +71,7 @@ MODELS: dict[str, Model] = {
     "resnet18": Model("ResNet-18", 11.7, 1.8, "fc", "layer4", "resnet18-f37072fd.pth", _RESNET),
     "vgg16": Model("VGG-16", 138.4, 15.5, "classifier", "features.29", "vgg16-397923af.pth", _VGG),
     "resnet50": Model("ResNet-50", 25.6, 4.1, "fc", "layer4", "resnet50-0676ba61.pth", _RESNET),
-    "densenet121": Model("DenseNet-121", 8.0, 2.9, "classifier", "features.norm5", "densenet121-a639ec97.pth", _DENSE),
+    "densenet121": Model("DenseNet-121", 8.0, 2.9, "classifier", "relu", "densenet121-a639ec97.pth", _DENSE),
     "efficientnet_b0": Model(
         "EfficientNet-B0", 5.3, 0.4, "classifier", "features.8", "efficientnet_b0_rwightman-7f5810bc.pth",
         _each(*(f"features.{i}" for i in range(9))),

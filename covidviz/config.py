@@ -85,7 +85,12 @@ class TrainConfig(BaseModel):
         2.0, "How strongly focal loss ignores easy images; 0 is cross-entropy.", ge=0, le=10, step=0.1
     )
     focal_alpha: Annotated[float | None, BeforeValidator(_off)] = _knob(
-        None, "Weight of positives in focal loss (negatives get 1 - alpha); off: no weighting.", ge=0, le=1, step=0.05
+        None,
+        "Weight of positives in focal loss (negatives get 1 - alpha); with one class per image the critical class is "
+        "positive; off: no weighting.",
+        ge=0,
+        le=1,
+        step=0.05,
     )
     pos_weight: bool = _knob(
         False, "Weight rare labels up: negatives / positives per label (bce), inverse frequency (cross_entropy)."
@@ -136,6 +141,8 @@ class TrainConfig(BaseModel):
             if self.task not in LOSSES[self.loss].tasks:
                 fit = [name for name, row in LOSSES.items() if self.task in row.tasks]
                 raise ValueError(f"loss: {self.loss!r} does not fit task {self.task}, accepted: {', '.join(fit)}")
+        if self.pos_weight and self.loss not in (None, "cross_entropy", "bce"):
+            raise ValueError(f"pos_weight: does not fit loss {self.loss}, accepted with: cross_entropy, bce")
         if len(set(self.classes)) != len(self.classes):
             raise ValueError(f"classes: {','.join(self.classes)!r} names a class twice")
         if self.classes and self.critical_class and self.critical_class not in self.classes:
@@ -210,6 +217,16 @@ class TrainConfig(BaseModel):
             loss=self.loss or ("cross_entropy" if self.task == "single-label" else "bce"),
             backbone_lr=self.backbone_lr or self.lr,
         )
+        if (
+            resolved.loss == "focal"
+            and self.task == "single-label"
+            and self.focal_alpha is not None
+            and critical is None
+        ):
+            raise ConfigError(
+                "focal_alpha: weighs the critical class against the others, so critical_class must be given, accepted: "
+                f"{', '.join(classes)}, or focal_alpha off"
+            )
         return resolved.replace(name=self.name or resolved.describe())
 
     def describe(self) -> str:

@@ -15,8 +15,8 @@ def runs_dir() -> Path:
 
 
 def data_dir() -> Path:
-    """Where datasets made by covidviz go (phantoms): `data/` of the project, git-ignored."""
-    return PROJECT / "data"
+    """Where datasets made by covidviz go (phantoms): `COVIDVIZ_DATA_DIR`, else `data/` of the project, git-ignored."""
+    return Path(os.environ.get("COVIDVIZ_DATA_DIR") or PROJECT / "data").expanduser().resolve()
 
 
 def data_roots() -> list[Path]:
