@@ -1,0 +1,148 @@
+"""Grad-CAM (Selvaraju et al. 2017): where in the image a class draws its evidence from.
+
+The network is cut after the target layer. The part before it runs without gradient, so a frozen backbone and in-place
+ReLUs are no obstacle; the part after it runs once and is differentiated once per class. No hook is set, no `.grad` is
+filled, and the train flags are as before afterwards.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from covidviz.catalog import MODELS
+from covidviz.config import TrainConfig
+from covidviz.errors import ConfigError
+from covidviz.training.batches import to_input
+from covidviz.training.models import sequence
+
+__all__ = ["CamWriter", "grad_cam", "log_cams"]
+
+# The part before the target layer needs some 10 MB per image of 224 px; in chunks of this many pixels its memory stays
+# the same for every batch size. Larger chunks are not faster on a CPU.
+CHUNK_PIXELS = 16 * 224 * 224
+
+
+class CamWriter(Protocol):
+    """The one method of `covidviz.store.writer.RunWriter` that is needed here."""
+
+    def cams(
+        self,
+        split: str,
+        sample_id: Sequence[str],
+        classes: Sequence[str],
+        maps: NDArray[np.float16],
+        scale: NDArray[np.float32],
+        method: str,
+        layer: str,
+    ) -> None: ...
+
+
+def grad_cam(model: nn.Module, x: Tensor, classes: Sequence[int], layer: str) -> Tensor:
+    """Raw Grad-CAM maps, always in fp32 and evaluation mode.
+
+    The map of class c is ReLU(sum over channels k of w_k A_k), where A is the output of the target layer and w_k the
+    spatial mean of the gradient of logit c with respect to A_k. In evaluation mode the images of a batch do not
+    influence each other, so one gradient of the summed logit serves them all.
+
+    Args:
+        model: a network of `covidviz.training.models.build`, in any mode, frozen or not. It is left as it was.
+        x: [B, 3, H, W], normalised, on the model's device.
+        classes: indices of the wanted logits.
+        layer: name of the target layer: a step of `covidviz.training.models.sequence`.
+
+    Returns:
+        float32 [B, len(classes), h, w], >= 0, where h x w is the target layer's grid.
+
+    Raises:
+        ConfigError: the model has no such step.
+    """
+    steps = sequence(model)
+    names = [name for name, _ in steps]
+    if layer not in names:
+        raise ConfigError(f"layer: {layer!r} given, accepted: {', '.join(names)}")
+    cut = names.index(layer) + 1
+    per_chunk = max(1, CHUNK_PIXELS // (x.shape[-1] * x.shape[-2]))
+    with _evaluating(model), torch.inference_mode(False), torch.autocast(x.device.type, enabled=False):
+        maps = [_maps(chunk, classes, steps[:cut], steps[cut:]) for chunk in x.float().split(per_chunk)]
+    return torch.cat(maps)
+
+
+def _maps(
+    x: Tensor,
+    classes: Sequence[int],
+    prefix: Sequence[tuple[str, Callable[[Tensor], Tensor]]],
+    suffix: Sequence[tuple[str, Callable[[Tensor], Tensor]]],
+) -> Tensor:
+    with torch.no_grad():
+        for _, step in prefix:
+            x = step(x)
+    activation = x.detach().requires_grad_()
+    with torch.enable_grad():
+        # An in-place ReLU right after the target layer may write into the clone, never into the activation.
+        logits = activation.clone()
+        for _, step in suffix:
+            logits = step(logits)
+        gradients = [
+            torch.autograd.grad(logits[:, c].sum(), activation, retain_graph=True)[0].mean((2, 3)) for c in classes
+        ]
+    weights = torch.stack(gradients, dim=1)
+    return torch.einsum("bck,bkhw->bchw", weights, activation.detach()).relu_()
+
+
+@contextmanager
+def _evaluating(model: nn.Module) -> Iterator[None]:
+    """Evaluation mode; afterwards each module has its own flag again (frozen BatchNorm may differ from the rest)."""
+    flags = [(module, module.training) for module in model.modules()]
+    model.eval()
+    try:
+        yield
+    finally:
+        for module, training in flags:
+            module.training = training
+
+
+def log_cams(
+    model: nn.Module,
+    config: TrainConfig,
+    split: str,
+    sample_ids: Sequence[str],
+    images: NDArray[np.uint8],
+    writer: CamWriter,
+    device: torch.device | str,
+    on_progress: Callable[[int, int], None] | None = None,
+) -> None:
+    """Grad-CAM of every class for all images of a split, to `cams/<split>.npz`. An empty split writes nothing.
+
+    Besides the result (2 x N x classes x h x w bytes) it needs the memory of one batch.
+
+    Args:
+        model: on `device`.
+        config: resolved; its classes are those of the logits, its model says the target layer.
+        images: [N, S, S] grey, as decoded for the network.
+        on_progress: called with (images done, N).
+    """
+    layer = MODELS[config.model].cam_layer
+    total, n_classes = len(images), len(config.classes)
+    maps: NDArray[np.float16] | None = None
+    scale = np.zeros((total, n_classes), dtype=np.float32)
+    for start in range(0, total, 32):
+        x = to_input(torch.from_numpy(np.ascontiguousarray(images[start : start + 32])), device, torch.float32)
+        raw = grad_cam(model, x, range(n_classes), layer).cpu().numpy()
+        if maps is None:
+            maps = np.zeros((total, n_classes, *raw.shape[2:]), dtype=np.float16)
+        part = slice(start, start + len(raw))
+        scale[part] = raw.max(axis=(2, 3))
+        # A map that is 0 everywhere stays 0 instead of 0/0.
+        top = np.where(scale[part] > 0, scale[part], 1)[:, :, None, None]
+        maps[part] = raw / top
+        if on_progress is not None:
+            on_progress(part.start + len(raw), total)
+    if maps is not None:
+        writer.cams(split, sample_ids, config.classes, maps, scale, method="grad-cam", layer=layer)
