@@ -1,0 +1,1 @@
+"""The web explorer: what the pages share. Only this package, `pages/` and the launcher import streamlit."""

@@ -1,0 +1,230 @@
+"""The settings of a new run while a person works on them: kept in the link, remembered by the session.
+
+The link's `s` holds what differs from the defaults as JSON, `clone` the run they came from. Values are those of
+`TrainConfig`, or the text as typed where it can't be read yet. Nothing from a link is used before `TrainConfig.parse`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import streamlit as st
+
+from covidviz.catalog import LOSSES, MODELS
+from covidviz.config import TrainConfig, knob
+from covidviz.errors import ConfigError, DataError, StoreError
+from covidviz.store.runs import clone_config
+from covidviz.ui import datasets, queries, state
+from covidviz.ui.wording import DEFAULT_LOSS
+
+__all__ = ["DEFAULTS", "TYPED", "Form", "change", "check", "decode", "encode", "from_run", "load", "read", "reset"]
+
+DEFAULTS: dict[str, Any] = {name: knob(name)["default"] for name in TrainConfig.model_fields}
+DEFAULTS["data"] = ""
+# Fields a person types into: they keep what was typed, with the error beside it. The others only hold valid values.
+TYPED = {
+    "data", "split_column", "classes", "label_rule", "weights", "head", "trainable", "lr", "backbone_lr",
+    "weight_decay", "lr_steps", "batch_size", "monitor", "device", "name", "tags",
+}  # fmt: skip
+_LONGEST_LINK = 8000
+_FIELD = re.compile(rf"; (?=(?:{'|'.join(TrainConfig.model_fields)}): )")
+
+
+@dataclass
+class Form:
+    """What the page shows: the values that differ from the defaults, where they came from, what is wrong with them."""
+
+    values: dict[str, Any]
+    clone: str | None = None
+    origin: dict[str, Any] = field(default_factory=dict)  # the cloned run's differences from the defaults
+    errors: dict[str, str] = field(default_factory=dict)  # field -> sentence; "" for what concerns no single field
+    config: TrainConfig | None = None
+    notes: tuple[str, ...] = ()
+
+    def __getitem__(self, name: str) -> Any:
+        return self.values.get(name, DEFAULTS[name])
+
+
+def read(name: str, raw: Any) -> Any:
+    """`raw` as the type of field `name`, or as given where it can't be read as that."""
+    try:
+        return getattr(TrainConfig.parse({"data": ".", name: raw}), name)
+    except ConfigError:
+        return raw
+
+
+def differing(values: Mapping[str, Any]) -> dict[str, Any]:
+    """The values that are not the default, read as their field's type."""
+    typed = {name: read(name, raw) for name, raw in values.items()}
+    return {name: value for name, value in typed.items() if value != DEFAULTS[name]}
+
+
+def check(values: Mapping[str, Any]) -> tuple[TrainConfig | None, dict[str, str]]:
+    """The settings, or what is wrong by field (`""`: with no single one)."""
+    try:
+        return TrainConfig.parse({"data": "", **values}), {}
+    except ConfigError as error:
+        errors: dict[str, str] = {}
+        for sentence in _FIELD.split(str(error)):
+            name, colon, rest = sentence.partition(": ")
+            known = colon and name in TrainConfig.model_fields
+            errors.setdefault(name if known else "", rest if known else sentence)
+        if not values.get("data"):
+            errors["data"] = ""  # nothing chosen yet is no mistake
+        return None, errors
+
+
+def encode(values: Mapping[str, Any]) -> str:
+    """For the link: JSON, no more."""
+    return json.dumps(dict(values), separators=(",", ":"))
+
+
+def decode(text: str) -> tuple[dict[str, Any], list[str]]:
+    """The values in a link, and what was left out of it and why. Never raises."""
+    try:
+        given = json.loads(text[:_LONGEST_LINK])
+    except (ValueError, RecursionError):
+        given = None
+    if not isinstance(given, dict):
+        return {}, ["The settings in this link can't be read; these are the defaults."]
+    values, notes = {}, []
+    for name, raw in given.items():
+        plain = raw is None or isinstance(raw, str | int | float | list)
+        if name not in DEFAULTS or not plain:
+            notes.append(f"Left out of the link: {str(name)[:40]!r}, which is no setting.")
+        elif name in TYPED or _valid(name, raw, given):
+            values[name] = raw if not isinstance(raw, list) else tuple(raw)
+        else:
+            notes.append(f"Left out of the link: {name} {str(raw)[:40]!r}, which is not accepted.")
+    return differing(values), notes
+
+
+def _valid(name: str, raw: Any, given: Mapping[str, Any]) -> bool:
+    """Whether `raw` is accepted for `name` by itself (how it fits the others is shown at the field)."""
+    if name == "loss":
+        return raw is None or raw in LOSSES
+    context = {"lr_steps": "2:1e-3"} if name == "schedule" else {"task": given.get("task", "single-label")}
+    try:
+        TrainConfig.parse({"data": ".", **context, name: raw})
+    except ConfigError:
+        return False
+    return True
+
+
+def from_run(run_dir: Path) -> dict[str, Any]:
+    """The settings of a run as differences from the defaults; what had been filled in by itself is left open again.
+
+    Raises:
+        StoreError: its config.json can't be read.
+    """
+    config = clone_config(run_dir)
+    values = differing(config.model_dump())
+    if config.loss == DEFAULT_LOSS[config.task]:
+        values.pop("loss", None)
+    if config.critical_class == "covid19":
+        values.pop("critical_class", None)
+    with contextlib.suppress(DataError):
+        if datasets.of_config(config.replace(classes=())).classes == config.classes:
+            values.pop("classes", None)
+    return values
+
+
+def load() -> Form:
+    """The form of this script run."""
+    session = st.session_state
+    if session.get("_form_visit") != state.visit():
+        # A link without settings means what the page held on arrival, so that Back undoes the first change.
+        session["_form_visit"] = state.visit()
+        session["_form_base"] = session.get("_form_draft", (None, {}))
+    notes: list[str] = []
+    clone = st.query_params.get("clone")
+    text = st.query_params.get("s")
+    if text is None and clone is None:
+        clone, values = session["_form_base"]
+    elif text is not None:
+        values, notes = decode(text)
+    else:
+        values = None
+    origin = _origin(clone)
+    if clone is not None and origin is None:
+        notes.append(f"There is no run {clone[:80]!r} to clone.")
+        clone = None
+    values = dict(origin or {}) if values is None else dict(values)
+    session["_form_draft"] = (clone, values)
+    config, errors = check(values)
+    return Form(values, clone, origin or {}, errors, config, tuple(notes))
+
+
+def _origin(run_id: str | None) -> dict[str, Any] | None:
+    run = queries.run(run_id)
+    try:
+        return None if run is None else from_run(run.dir)
+    except StoreError:
+        return None
+
+
+def change(**raw: Any) -> list[str]:
+    """Put what a widget holds into the link (in its callback). Other settings stay, unless they don't fit any more.
+
+    Returns:
+        What was reset, as sentences.
+    """
+    form = load()
+    values = {**form.values, **raw}
+    notes = _fit(values, set(raw))
+    _write(form.clone, differing(values))
+    return notes
+
+
+def reset() -> None:
+    """Back to the cloned run's settings, or to the defaults."""
+    form = load()
+    keep = {"data": form["data"]} if form["data"] and not form.clone else {}
+    _write(form.clone, form.origin or keep)
+
+
+def _write(clone: str | None, values: Mapping[str, Any]) -> None:
+    st.session_state["_form_draft"] = (clone, dict(values))
+    st.session_state.pop("new_refused", None)
+    st.query_params.from_dict({**({"clone": clone} if clone else {}), "s": encode(values)})
+
+
+def _fit(values: dict[str, Any], changed: set[str]) -> list[str]:
+    """Reset in `values` what does not fit the changed model, task or optimizer; say so."""
+    notes = []
+    if "model" in changed:
+        try:
+            TrainConfig.parse({"data": ".", "model": values["model"], "trainable": values.get("trainable", "head")})
+        except ConfigError:
+            notes.append(f"{MODELS[values['model']].title} has other layers: trainable is back to the head.")
+            values.pop("trainable", None)
+        if values.get("weights", "imagenet") not in ("imagenet", "none"):
+            notes.append("Another network needs other weights: back to ImageNet.")
+            values.pop("weights", None)
+    if "task" in changed:
+        task = values.get("task", DEFAULTS["task"])
+        if (loss := values.get("loss")) and task not in LOSSES.get(loss, LOSSES["bce"]).tasks:
+            notes.append(f"{LOSSES[loss].title} does not fit this task: back to its default loss.")
+            values.pop("loss", None)
+        other = "label_accuracy exact_match" if task == "single-label" else "accuracy"
+        if str(values.get("monitor", "")).removeprefix("val_") in other.split():
+            values.pop("monitor", None)
+    if values.get("optimizer", DEFAULTS["optimizer"]) != "sgd":
+        values.pop("nesterov", None)
+    if "schedule" in changed:
+        values.pop("lr_steps", None)
+        config, _ = check({**values, "data": ".", "schedule": "constant"})
+        if values.get("schedule") == "step" and config is not None:
+            values["lr_steps"] = f"{config.epochs // 2 + 1}:{config.lr / 10:g}"  # something to start from
+    if "data" in changed:
+        for name in ("classes", "critical_class", "label_rule"):
+            values.pop(name, None)
+        if re.match(r"val_(f1|recall|precision)_", str(values.get("monitor", ""))):
+            values.pop("monitor", None)
+    return notes

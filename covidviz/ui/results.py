@@ -1,0 +1,90 @@
+"""What a finished run said about each image, read once per file version. Shared by all sessions: leave as it is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import streamlit as st
+
+from covidviz.evaluation.metrics import classification_metrics, confusion
+from covidviz.evaluation.ranking import judged, labels_of, prob_of
+from covidviz.store import layout
+from covidviz.store.reader import Run
+
+__all__ = ["SPLIT_TITLES", "Measured", "Results", "measured", "results"]
+
+SPLIT_TITLES = {"val": "Validation", "test": "Test", "train": "Train"}  # in the order to offer them
+
+Version = tuple[int, int]
+
+
+@dataclass(frozen=True)
+class Results:
+    """`frame` of `covidviz.evaluation.ranking.judged`; images per split, in the order to offer the splits."""
+
+    frame: pd.DataFrame
+    classes: tuple[str, ...]
+    task: str
+    critical: str | None
+    splits: dict[str, int]
+
+
+def results(run: Run) -> Results | None:
+    """The judged predictions of a run; None until it is completed, or where its files don't fit together."""
+    versions = [run.version(name) for name in (layout.CONFIG, layout.SAMPLES, layout.PREDICTIONS)]
+    return _results(str(run.dir), *versions)
+
+
+@st.cache_resource(show_spinner=False, max_entries=16)
+def _results(folder: str, config: Version, samples: Version, predictions: Version) -> Results | None:  # noqa: ARG001
+    run = Run(Path(folder))
+    settings, known, said = run.config(), run.samples(), run.predictions()
+    if settings is None or known is None or said is None or not len(said):
+        return None
+    classes = settings.classes
+    needed = {*(f"label_{name}" for name in classes), "sample_id", "path", "split"}
+    if (
+        not classes
+        or not needed <= set(known)
+        or not {*(f"prob_{name}" for name in classes), "sample_id", "split", "loss"} <= set(said)
+    ):
+        return None
+    try:
+        frame = judged(known, said, classes, settings.task)
+    except (ValueError, TypeError):  # ids that are not unique, columns of text
+        return None
+    found = frame["split"].value_counts()
+    splits = {name: int(found[name]) for name in SPLIT_TITLES if found.get(name, 0)}
+    return Results(frame, classes, settings.task, settings.critical_class, splits) if splits else None
+
+
+@dataclass(frozen=True)
+class Measured:
+    """One split: the `confusion` document, the metrics of the contract, images per class."""
+
+    confusion: dict[str, Any]
+    metrics: dict[str, float]
+    support: dict[str, int]
+
+
+def measured(run: Run, split: str) -> Measured:
+    """The numbers of one split of `results(run)`."""
+    versions = [run.version(name) for name in (layout.CONFIG, layout.SAMPLES, layout.PREDICTIONS)]
+    return _measured(str(run.dir), split, *versions)
+
+
+@st.cache_resource(show_spinner=False, max_entries=48)
+def _measured(folder: str, split: str, config: Version, samples: Version, predictions: Version) -> Measured:
+    found = _results(folder, config, samples, predictions)
+    if found is None:
+        raise KeyError(split)
+    rows = found.frame[found.frame["split"] == split]
+    prob, labels = prob_of(rows, found.classes), labels_of(rows, found.classes)
+    return Measured(
+        confusion(prob, labels, found.classes, found.task),
+        classification_metrics(prob, labels, found.classes, found.task, rows["loss"].to_numpy()),
+        {name: int(n) for name, n in zip(found.classes, labels.sum(axis=0), strict=True)},
+    )

@@ -1,0 +1,159 @@
+"""Confusion matrix, numbers per class, and the images of a cell: the middle of the Run page."""
+
+from __future__ import annotations
+
+import pandas as pd
+import streamlit as st
+
+from covidviz.evaluation.ranking import cells, select
+from covidviz.store.reader import Run
+from covidviz.ui import nav, state
+from covidviz.ui.album import PER_PAGE, album
+from covidviz.ui.components.gallery import gallery
+from covidviz.ui.components.matrix import matrix, matrix_groups
+from covidviz.ui.results import SPLIT_TITLES, Results, measured, results
+from covidviz.ui.text import md, number
+
+__all__ = ["cell_sentence", "label_of", "matrix_and_images", "missing_images", "split_choice"]
+
+
+def matrix_and_images(run: Run) -> None:
+    """The results of one split; says when they will be there where they are not."""
+    found = results(run)
+    with st.container(horizontal=True, vertical_alignment="center", gap="medium"):
+        st.subheader("Right and wrong", anchor=False, width="content")
+        split = split_choice(run, found) if found is not None else ""
+    if found is None:
+        _not_yet(run)
+        return
+    cell = state.get("cell", cells(found.classes, found.task))
+    left, right = st.columns([4, 5], gap="medium")
+    with left:
+        numbers = measured(run, split)
+        matrix(
+            matrix_groups(numbers.confusion, found.classes, found.task),
+            selected=cell,
+            key="matrix",
+            on_pick=lambda picked: state.link(run=run.id, split=split, cell=picked, img=None),
+        )
+        _headline(numbers.metrics, found)
+        _per_class(numbers.metrics, numbers.support, found)
+    with right:
+        _images(run, found, split, cell)
+
+
+def split_choice(run: Run, found: Results) -> str:
+    """The splits with predictions to choose from; the URL's, else the first."""
+    options = list(found.splits)
+    split = state.get("split", options, options[0]) or options[0]
+
+    def changed() -> None:
+        state.link(run=run.id, split=st.session_state["split"], img=None)
+
+    st.session_state["split"] = split
+    st.segmented_control(
+        "Split",
+        options,
+        key="split",
+        required=True,
+        on_change=changed,
+        label_visibility="collapsed",
+        format_func=lambda name: f"{SPLIT_TITLES[name]} ({found.splits[name]:,})",
+    )
+    return split
+
+
+def label_of(cell: str | None, found: Results) -> str | None:
+    """Multi-label: the class that a cell judges."""
+    return found.classes[int(cell.split("-")[0])] if cell is not None and found.task == "multi-label" else None
+
+
+def cell_sentence(cell: str, found: Results) -> str:
+    """`true covid19, predicted normal`; plain text."""
+    first, second = cell.split("-")
+    name = found.classes[int(first)]
+    if found.task == "single-label":
+        return f"true {name}, predicted {found.classes[int(second)]}"
+    true, said = {"tp": ("yes", "yes"), "fn": ("yes", "no"), "fp": ("no", "yes"), "tn": ("no", "no")}[second]
+    return f"{name}: true {true}, predicted {said}"
+
+
+def missing_images(shown: dict[str, object]) -> None:
+    """One sentence where none of the pictures can be found any more."""
+    items: list[dict[str, object]] = shown["items"]  # type: ignore[assignment]
+    if items and not any(item["v"] for item in items):
+        st.warning(
+            "The image files of this run are not where they were. Numbers and predictions are kept.",
+            icon=":material/image_not_supported:",
+        )
+
+
+def _not_yet(run: Run) -> None:
+    status = run.status()
+    if status.live:
+        st.info("The confusion matrix and the images come when the run is completed.", icon=":material/schedule:")
+    elif status.state in ("stopped", "lost"):
+        st.info(
+            "The confusion matrix and the images are made at the end of a run. Resume it to get them.",
+            icon=":material/resume:",
+        )
+    else:
+        st.info("This run has no predictions.", icon=":material/info:")
+
+
+def _headline(metrics: dict[str, float], found: Results) -> None:
+    keys = {
+        "accuracy": "Accuracy",
+        "label_accuracy": "Label accuracy",
+        "exact_match": "Exact match",
+        "macro_f1": "Macro F1",
+    }
+    if found.critical:
+        keys[f"recall_{found.critical}"] = f"Recall of {found.critical}"
+    shown = {title: metrics[key] for key, title in keys.items() if key in metrics}
+    with st.container(horizontal=True, gap="medium"):
+        for title, value in shown.items():
+            st.metric(md(title), number(value), width="content")
+
+
+def _per_class(metrics: dict[str, float], support: dict[str, int], found: Results) -> None:
+    rows = [
+        {
+            "class": name,
+            "images": support[name],
+            **{key: metrics[f"{key}_{name}"] for key in ("recall", "precision", "f1")},
+        }
+        for name in found.classes
+    ]
+    share = {
+        key: st.column_config.NumberColumn(title, format="%.3f")
+        for key, title in (("recall", "recall"), ("precision", "precision"), ("f1", "F1"))
+    }
+    st.dataframe(pd.DataFrame(rows), hide_index=True, column_config=share, key="per_class", width="stretch")
+
+
+def _images(run: Run, found: Results, split: str, cell: str | None) -> None:
+    rows = select(found.frame, found.classes, found.task, split=split, order="all" if cell else "worst", cell=cell)
+    n = len(rows)
+    title = f"{n:,} {'image' if n == 1 else 'images'}"
+    if cell is None:
+        st.markdown(f"**{n:,} wrong {'image' if n == 1 else 'images'}**, the worst first. Click a cell for its images.")
+    else:
+        st.markdown(f"**{title}:** {md(cell_sentence(cell, found))}")
+    if not n:
+        st.caption("None. That is a good thing." if cell is None else "No image is in this cell.")
+        return
+    shown = album(run, rows, found.classes, found.task, label=label_of(cell, found))
+    missing_images(shown)
+
+    def picked(sample_id: str) -> None:
+        st.session_state["run_open"] = sample_id
+
+    gallery(shown, selected=None, label=title, key="run_gallery", on_pick=picked)
+    here = state.params(run=run.id, split=split, cell=cell, order="all" if cell else "worst", cls=None)
+    if sample_id := st.session_state.pop("run_open", None):
+        st.switch_page(nav.IMAGES, query_params={**here, "img": sample_id})
+    more = f"All {n:,} on the Images page" if n > PER_PAGE else "Look at them one by one"
+    st.page_link(
+        nav.IMAGES, label=more, icon=":material/imagesmode:", query_params={k: v for k, v in here.items() if k != "img"}
+    )

@@ -1,0 +1,340 @@
+"""The New run page: every setting, what a link holds, what is refused, and Train."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from explored import make_dataset
+from streamlit.testing.v1 import AppTest
+from synthetic import write_synthetic_run
+
+from covidviz.catalog import LOSSES, MODELS
+from covidviz.config import TrainConfig
+from covidviz.store.reader import Run
+from covidviz.store.runs import list_run_dirs
+from covidviz.ui import fields, nav, new_run_form, tasks
+
+MAIN = nav.PAGES.parent / "covidviz" / "ui" / "main.py"
+
+
+@pytest.fixture
+def data(folders: Path) -> Path:
+    return make_dataset(folders / "data" / "noise", n=36)
+
+
+@pytest.fixture(autouse=True)
+def no_scheduler(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("covidviz.jobs.submit.ensure_scheduler", lambda runs_dir: None)
+
+
+def page(values: dict[str, Any] | str | None = None, **params: str) -> AppTest:
+    at = AppTest.from_file(str(MAIN), default_timeout=60)
+    if values is not None:
+        params["s"] = values if isinstance(values, str) else json.dumps(values)
+    at.query_params.update(params)
+    at.switch_page(nav.NEW_RUN).run()
+    assert not at.exception
+    return at
+
+
+def run(at: AppTest) -> AppTest:
+    at.run()
+    assert not at.exception
+    return at
+
+
+def link(at: AppTest) -> dict[str, Any]:
+    given = at.query_params["s"]
+    return json.loads(given if isinstance(given, str) else given[0])
+
+
+def plain(at: AppTest) -> str:
+    parts = [*at.markdown, *at.error, *at.info, *at.caption, *at.toast]
+    return "\n".join(str(part.value) for part in parts).replace("\\", "").replace("\u2060", "")
+
+
+def keys(at: AppTest) -> set[str]:
+    kinds = (
+        at.text_input, at.selectbox, at.slider, at.select_slider, at.number_input, at.toggle, at.multiselect,
+        at.button_group, at.get("segmented_control"),
+    )  # fmt: skip
+    return {widget.key for kind in kinds for widget in kind if widget.key}
+
+
+def test_every_setting_has_its_field(runs: Path, data: Path) -> None:
+    at = page({"data": str(data), "loss": "focal", "focal_alpha": 0.5, "schedule": "step", "lr_steps": "2:1e-3"})
+    shown = keys(at)
+    for name in TrainConfig.model_fields:
+        assert any(key.startswith(f"new_{name}") for key in shown), f"{name} can't be set"
+    assert set(fields.LABELS) == set(TrainConfig.model_fields)
+
+
+def test_nothing_chosen_yet(runs: Path, data: Path) -> None:
+    at = page()
+    assert at.button("new_train").disabled
+    assert not at.error
+    assert "Choose a dataset" in plain(at)
+    assert "noise (data)" in at.selectbox("new_data").options
+
+
+def test_a_dataset_shows_its_classes_and_counts(runs: Path, data: Path) -> None:
+    at = page()
+    at.selectbox("new_data").set_value(str(data))
+    run(at)
+    assert link(at) == {"data": str(data)}
+    table = at.table[0].value
+    assert list(table.index) == ["covid19", "normal", "pneumonia", "all images"]
+    assert list(table.columns) == ["train", "val", "test"]
+    assert table["train"]["all images"] == 12
+    assert not at.button("new_train").disabled
+
+
+@pytest.mark.parametrize("path", ["/nowhere/at/all", "![](http://evil.test)", "\0"])
+def test_a_missing_dataset_is_one_sentence_beside_it(runs: Path, path: str) -> None:
+    at = page({"data": path})
+    assert len(at.error) == 1
+    assert at.button("new_train").disabled
+
+
+def test_a_dataset_with_one_class_says_so(runs: Path, folders: Path) -> None:
+    table = "path,label\n" + "".join(f"{i}.png,normal\n" for i in range(5))
+    (folders / "one").mkdir()
+    for i in range(5):
+        (folders / "one" / f"{i}.png").touch()
+    (folders / "one" / "labels.csv").write_text(table)
+    at = page({"data": str(folders / "one")})
+    assert "one class only" in plain(at)
+
+
+def test_settings_go_into_the_link_and_come_back(runs: Path, data: Path) -> None:
+    at = page({"data": str(data)})
+    at.text_input("new_lr_typed").set_value("3e-4")
+    run(at)
+    at.select_slider("new_batch_size_slider").set_value(64)
+    run(at)
+    at.slider("new_dropout").set_value(0.25)
+    run(at)
+    at.selectbox("new_loss").set_value("focal")
+    run(at)
+    at.slider("new_focal_gamma").set_value(1.5)
+    run(at)
+    expected = {"lr": 3e-4, "batch_size": 64, "dropout": 0.25, "loss": "focal", "focal_gamma": 1.5}
+    assert link(at) == {"data": str(data), **expected}
+    again = page(link(at))
+    assert again.select_slider("new_lr_slider").value == 3e-4
+    assert again.slider("new_focal_gamma").value == 1.5
+    text = plain(again)
+    assert "Learning rate: **0.0003** :gray[(was 0.01)]" in text
+    assert "Loss: **Focal** :gray[(was Cross-entropy)]" in text
+
+
+def test_any_learning_rate_can_be_typed_and_a_wrong_one_is_named(runs: Path, data: Path) -> None:
+    at = page({"data": str(data)})
+    for text, value in (("0.01234", 0.01234), ("7e-5", 7e-5), ("10", 10)):
+        at.text_input("new_lr_typed").set_value(text)
+        assert link(run(at))["lr"] == value
+    at.text_input("new_lr_typed").set_value("-1")
+    run(at)
+    assert "'-1' given, accepted: above 0 to 10" in plain(at)
+    assert at.text_input("new_lr_typed").value == "-1"
+    assert at.button("new_train").disabled
+    assert "see Learning rate" in plain(at)
+
+
+def test_gamma_and_alpha_appear_with_focal_only(runs: Path, data: Path) -> None:
+    assert not {"new_focal_gamma", "new_alpha_on"} & keys(page({"data": str(data)}))
+    at = page({"data": str(data), "loss": "focal"})
+    assert "new_focal_gamma" in keys(at)
+    assert "new_focal_alpha" not in keys(at)
+    at.toggle("new_alpha_on").set_value(True)
+    assert "new_focal_alpha" in keys(run(at))
+    assert link(at)["focal_alpha"] == 0.25
+    at.toggle("new_alpha_on").set_value(False)
+    assert "focal_alpha" not in link(run(at))
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_layers_are_those_of_the_network(runs: Path, data: Path, model: str) -> None:
+    last = MODELS[model].layer_names[-1]
+    at = page({"data": str(data), "model": model, "trainable": f"from:{last}"})
+    assert list(at.select_slider("new_trainable_from").options) == list(MODELS[model].layer_names)
+    at.select_slider("new_trainable_from").set_value(MODELS[model].layer_names[0])
+    assert link(run(at))["trainable"] == f"from:{MODELS[model].layer_names[0]}"
+
+
+def test_exact_layers(runs: Path, data: Path) -> None:
+    at = page({"data": str(data), "trainable": "layer2,layer4.1"})
+    assert at.multiselect("new_trainable_exact").value == ["layer2", "layer4.1"]
+    at.multiselect("new_trainable_exact").set_value([])
+    run(at)
+    assert "nothing given" in plain(at).lower()
+    assert at.button("new_train").disabled
+
+
+def test_another_network_keeps_the_rest_and_says_what_it_reset(runs: Path, data: Path) -> None:
+    at = page({"data": str(data), "trainable": "from:layer3", "lr": 0.2, "epochs": 3})
+    at.selectbox("new_model").set_value("vgg16")
+    run(at)
+    assert link(at) == {"data": str(data), "lr": 0.2, "epochs": 3, "model": "vgg16"}
+    assert "back to the head" in plain(at)
+
+
+def test_losses_are_those_of_the_task(runs: Path, data: Path) -> None:
+    at = page({"data": str(data), "loss": "cross_entropy"})
+    at.selectbox("new_task").set_value("multi-label")
+    run(at)
+    fit = [row.title for row in LOSSES.values() if "multi-label" in row.tasks]
+    assert at.selectbox("new_loss").options == fit
+    assert at.selectbox("new_loss").value == "bce"
+    assert "loss" not in link(at)
+
+
+@pytest.mark.parametrize("text", ["[[[", "null", '{"dropout": 7}', '{"zzz": 1}', "9" * 9000])
+def test_a_strange_link_is_a_clear_page(runs: Path, text: str) -> None:
+    at = page(text)
+    assert at.title[0].value == "New run"
+    assert at.info
+
+
+def test_a_link_whose_settings_do_not_fit_says_so_at_the_field(runs: Path, data: Path) -> None:
+    at = page({"data": str(data), "loss": "bce"})
+    assert "'bce' does not fit task single-label" in plain(at)
+    assert at.button("new_train").disabled
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(0.01, "0.01"), (3e-4, "3e-4"), (1.25e-5, "1.25e-5"), (10.0, "10"), (0.0, "0"), (32, "32"), (0.3 * 1e-3, "3e-4"),
+     (0.1 + 0.2, "0.30000000000000004"), ("abc", "abc")],
+)  # fmt: skip
+def test_numbers_on_the_ruler_are_exact(value: object, text: str) -> None:
+    assert fields._short(value) == text
+
+
+def test_a_clone_is_the_run_again(runs: Path, data: Path) -> None:
+    original = write_synthetic_run(
+        runs, 1, data=data, lr=0.123, model="vgg16", trainable="from:features.24", loss="focal", focal_gamma=3.3,
+        focal_alpha=0.4, head="64,32", schedule="step", lr_steps="2:1e-3", backbone_lr=1e-4, epochs=7, seed=5,
+        patience=2, tags="a,b", image_size=128, augment="light", optimizer="adamw", weight_decay=0.02,
+        name="my run", momentum=0.85,
+    )  # fmt: skip
+    at = page(clone=original.name)
+    assert "A clone of" in plain(at)
+    assert "Nothing yet" in plain(at)
+    at.button("new_train").click()
+    run(at)
+    (made,) = [path for path in list_run_dirs(runs) if path != original]
+    assert Run(made).config() == Run(original).config()
+
+
+def test_what_differs_is_said_against_the_cloned_run(runs: Path, data: Path) -> None:
+    original = write_synthetic_run(runs, 1, data=data, lr=0.123)
+    at = page(clone=original.name)
+    at.number_input("new_epochs").set_value(4)
+    run(at)
+    assert "Differs from the cloned run" in plain(at)
+    assert "Epochs: **4** :gray[(was 10)]" in plain(at)
+    at.button("new_reset").click()
+    assert "Nothing yet" in plain(run(at))
+
+
+@pytest.mark.parametrize("run_id", ["20260101-000000-x-0000", "../../etc", "<b>![x](http://evil.test)</b>"])
+def test_cloning_an_unknown_run_says_so(runs: Path, run_id: str) -> None:
+    at = page(clone=run_id)
+    assert "There is no run" in at.info[0].value
+    assert "](http:" not in at.info[0].value
+
+
+def test_the_form_survives_a_visit_elsewhere(runs: Path, data: Path) -> None:
+    write_synthetic_run(runs, 1)
+    at = page({"data": str(data), "lr": 0.5})
+    run(at.switch_page(nav.RUNS))
+    at.query_params.clear()
+    run(at.switch_page(nav.NEW_RUN))
+    assert at.text_input("new_lr_typed").value == "0.5"
+    assert at.selectbox("new_data").value == str(data)
+
+
+def test_train_submits_and_leads_to_the_run(runs: Path, data: Path) -> None:
+    at = page({"data": str(data), "epochs": 2, "weights": "none", "name": "**first**"})
+    at.button("new_train").click()
+    run(at)
+    (made,) = list_run_dirs(runs)
+    config = Run(made).config()
+    assert config is not None
+    assert (config.epochs, config.weights, config.name) == (2, "none", "**first**")
+    assert config.classes == ("covid19", "normal", "pneumonia")
+    assert Run(made).status().state == "queued"
+    assert made.name in at.query_params["run"]
+
+
+def test_a_double_click_submits_once(runs: Path, data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    at = page({"data": str(data), "weights": "none"})
+    at.button("new_train").click()
+    run(at)
+    # The second click arrives from the page the browser still shows.
+    at.query_params.clear()
+    at.query_params["s"] = json.dumps({"data": str(data), "weights": "none"})
+    run(at.switch_page(nav.NEW_RUN))
+    at.button("new_train").click()
+    run(at)
+    assert len(list_run_dirs(runs)) == 1
+    monkeypatch.setattr(new_run_form, "DOUBLE_CLICK_S", 0)
+    at.query_params.clear()
+    at.query_params["s"] = json.dumps({"data": str(data), "weights": "none"})
+    run(at.switch_page(nav.NEW_RUN))
+    at.button("new_train").click()
+    run(at)
+    assert len(list_run_dirs(runs)) == 2
+
+
+def test_what_submit_refuses_is_said_and_nothing_is_lost(runs: Path, data: Path) -> None:
+    at = page({"data": str(data), "monitor": "val_recall_nosuch", "epochs": 3})
+    at.button("new_train").click()
+    run(at)
+    assert "'nosuch' is no class of the dataset" in plain(at)
+    assert list_run_dirs(runs) == []
+    assert at.number_input("new_epochs").value == 3
+    at.number_input("new_epochs").set_value(4)
+    assert "nosuch' is no class" not in "".join(error.value for error in run(at).error)
+
+
+def test_a_dataset_deleted_before_train(runs: Path, data: Path) -> None:
+    at = page({"data": str(data)})
+    (data / "labels.csv").unlink()
+    at.button("new_train").click()
+    run(at)
+    assert at.error
+    assert list_run_dirs(runs) == []
+
+
+def test_without_data_phantoms_are_offered(runs: Path, folders: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("covidviz.ui.phantoms.data_dir", lambda: folders / "made")
+    monkeypatch.setattr("covidviz.ui.datasets.datasets", list)
+    started: list[tuple[str, ...]] = []
+    state: dict[str, tasks.Task | None] = {"task": None}
+    monkeypatch.setattr(tasks, "start", lambda *a: started.append(a))
+    monkeypatch.setattr(tasks, "look", lambda name: state["task"])
+    monkeypatch.setattr(tasks, "forget", lambda name: state.update(task=None))
+    at = page()
+    at.button("new_phantoms_make").click()
+    run(at)
+    out = folders / "made" / "phantoms-small"
+    assert started == [("phantoms", "phantoms", str(out), "small")]
+    state["task"] = tasks.Task(True, "drawing phantoms: 40 %", None)
+    assert "Making phantoms" in plain(run(at))
+    make_dataset(out, n=18)
+    state["task"] = tasks.Task(False, "", None)
+    run(at)
+    assert link(at)["data"] == str(out)
+
+
+def test_phantoms_that_failed_say_why(runs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("covidviz.ui.datasets.datasets", list)
+    monkeypatch.setattr(tasks, "look", lambda name: tasks.Task(False, "disk full: /x", "disk full: /x"))
+    at = page()
+    assert "disk full" in plain(at)
+    assert not at.button("new_phantoms_make").disabled
