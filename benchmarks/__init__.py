@@ -1,0 +1,1 @@
+"""Measurements that stand behind claims in the README: `python -m benchmarks.<name> --help`."""
