@@ -1,1 +1,1 @@
-
+"""Measuring predictions. numpy and scikit-learn, no torch."""

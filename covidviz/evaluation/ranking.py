@@ -96,13 +96,23 @@ def select(
         raise InputError(f"class: {cls!r} given, accepted: {', '.join(classes)}")
     if cell is not None and cell not in cells(classes, task):
         raise InputError(f"cell: {cell!r} given, accepted: {', '.join(cells(classes, task))}")
-    rows = frame if split is None else frame[frame["split"] == split]
+    narrow = [
+        "split",
+        "right",
+        "confidence",
+        "loss",
+        *(f"{kind}_{name}" for kind in ("label", "prob") for name in classes),
+    ]
+    rows = frame[narrow]  # the other columns may be many and wide
+    if split is not None:
+        rows = rows[rows["split"] == split]
     if cell is not None:
         member = cell_members(prob_of(rows, classes), labels_of(rows, classes), task, cell, tuple(classes))
         rows = rows[np.asarray(member, dtype=bool)]
     rank = rows["loss"]
     label = cls if cls is not None else classes[int(cell.split("-")[0])] if cell is not None else None
-    if task == "multi-label" and label is not None:
+    judge_label = task == "multi-label" and label is not None
+    if judge_label:
         prob, true = rows[f"prob_{label}"].astype(np.float64), rows[f"label_{label}"] == 1
         rows = rows.assign(right=(prob >= 0.5) == true, confidence=prob.where(prob >= 0.5, 1 - prob))
         rank = 1 - prob.where(true, 1 - prob)
@@ -112,4 +122,6 @@ def select(
         rows = rows[rows["right"]] if order == "best" else rows[~rows["right"]]
     rank = rows["confidence"] if order == "best" else rank[rows.index]
     # A loss that is no number belongs to a diverged run: nothing is worse.
-    return rows.loc[rank.sort_values(ascending=False, kind="stable", na_position="first").index]
+    picked = rank.sort_values(ascending=False, kind="stable", na_position="first").index
+    found = frame.loc[picked]
+    return found.assign(**rows.loc[picked, ["right", "confidence"]]) if judge_label else found

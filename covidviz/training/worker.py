@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import logging
+import os
 import signal
 import sys
 import threading
@@ -79,6 +80,9 @@ def work(run_dir: str | Path, on_event: Callable[[str], None] | None = None) -> 
 
 
 def _train(writer: RunWriter, say: Callable[[str], None], stop: Callable[[], bool]) -> str:
+    # Read when torch is loaded. Threads that spin while they wait gain a percent on an idle machine, and made training
+    # three times slower beside a browser and a second process.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     # torch takes seconds to import; the run already beats
     from covidviz.training import devices
     from covidviz.training.dataset import load_dataset

@@ -48,7 +48,8 @@ def album(
     prob, truth = prob_of(shown, classes), labels_of(shown, classes)
     decided = predicted(prob, task) if len(shown) else truth
     items = []
-    for i, row in enumerate(shown.to_dict("records")):
+    needed = [name for name in ("sample_id", "loss", "right", "confidence", *FACTS) if name in shown]
+    for i, row in enumerate(shown[needed].to_dict("records")):
         sample_id = str(row["sample_id"])
         true = [name for name, yes in zip(classes, truth[i], strict=True) if yes]
         said = [name for name, yes in zip(classes, decided[i], strict=True) if yes]

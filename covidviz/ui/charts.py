@@ -12,6 +12,8 @@ from typing import Any
 
 import pandas as pd
 
+from covidviz.ui.metric_names import PER_CLASS, metric_name
+
 __all__ = ["LINES", "loss_figure", "lr_figure", "measures", "metric_figure"]
 
 Figure = dict[str, Any]
@@ -25,22 +27,15 @@ MAX_POINTS = 400  # a curve is resent at each refresh
 
 def measures(metrics: pd.DataFrame, classes: Sequence[str]) -> dict[str, list[tuple[str, str]]]:
     """What can be drawn over the epochs: title to (column, name of the curve), in the order to offer it."""
-    per_class = {
-        f"{title} of each class": [(f"{key}_{name}", name) for name in classes if f"{key}_{name}" in metrics]
-        for key, title in (("recall", "Recall"), ("f1", "F1"), ("precision", "Precision"))
-    }
-    single = {
-        title: [(key, title)]
-        for key, title in (
-            ("macro_f1", "Macro F1"),
-            ("accuracy", "Accuracy"),
-            ("label_accuracy", "Label accuracy"),
-            ("exact_match", "Exact match"),
-            ("micro_f1", "Micro F1"),
-        )
-        if key in metrics
-    }
-    return {title: curves for title, curves in {**single, **per_class}.items() if curves}
+    overall = ("macro_f1", "accuracy", "label_accuracy", "exact_match", "micro_f1")
+    offered = {_title(metric_name(key)): [(key, metric_name(key))] for key in overall if key in metrics}
+    for kind, name in PER_CLASS.items():
+        offered[f"{_title(name)} of each class"] = [(f"{kind}_{c}", c) for c in classes if f"{kind}_{c}" in metrics]
+    return {title: curves for title, curves in offered.items() if curves}
+
+
+def _title(name: str) -> str:
+    return name[:1].upper() + name[1:]
 
 
 def loss_figure(
@@ -64,6 +59,7 @@ def loss_figure(
                 "type": "scatter",
                 "mode": "lines",
                 "name": "steps",
+                "showlegend": False,
                 "x": place.tolist(),
                 "y": _values(thin["loss"]),
                 "line": {"color": "@border", "width": 1.5},
@@ -71,6 +67,7 @@ def loss_figure(
             }
         )
     traces += [_curve(metrics, split, "loss", LINES[split]["name"], 0 if split == "train" else 1) for split in LINES]
+    traces += _best_marks(metrics, ["loss"], best)
     return _figure(traces, epochs, best, rangemode="tozero")
 
 
@@ -88,6 +85,7 @@ def metric_figure(
             several = len(curves) > 1
             title = f"{name}, {LINES[split]['name']}" if several else LINES[split]["name"]
             traces.append(_curve(metrics, split, column, title, i if several else (0 if split == "train" else 1)))
+    traces += _best_marks(metrics, [column for column, _ in curves], best)
     return _figure(traces, epochs, best, range=[-0.02, 1.02])
 
 
@@ -127,6 +125,25 @@ def _curve(metrics: pd.DataFrame, split: str, column: str, name: str, colour: in
     }
 
 
+def _best_marks(metrics: pd.DataFrame, columns: Sequence[str], best: int | None) -> list[Figure]:
+    """A star on each validation curve at the best epoch."""
+    rows = metrics[(metrics["split"] == "val") & (metrics["epoch"] == best)]
+    if best is None or not len(rows):
+        return []
+    values = [value for column in columns if column in rows for value in _values(rows[column].iloc[:1])]
+    return [
+        {
+            "type": "scatter",
+            "mode": "markers",
+            "name": f"best: {best}",
+            "x": [best] * len(values),
+            "y": values,
+            "marker": {"color": "@text", "size": 14, "symbol": "star", "line": {"color": "@back", "width": 1}},
+            "hoverinfo": "skip",
+        }
+    ]
+
+
 def _values(column: pd.Series) -> list[float | None]:
     return [round(float(v), 6) if math.isfinite(v) else None for v in column]
 
@@ -137,13 +154,11 @@ def _round_up(step: float) -> int:
     return next(power * m for m in (1, 2, 5, 10) if power * m >= step)
 
 
-def _figure(
-    traces: list[Figure], epochs: int, best: int | None, *, ticks: int = 10, **yaxis: Any
-) -> Figure:
+def _figure(traces: list[Figure], epochs: int, best: int | None, *, ticks: int = 10, **yaxis: Any) -> Figure:
     layout: Figure = {
         "margin": {"l": 44, "r": 8, "t": 30, "b": 40},
         "hovermode": "x unified",
-        "legend": {"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom", "font": {"size": 13}},
+        "legend": {"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom", "font": {"size": 13}, "itemwidth": 30},
         "xaxis": {
             "title": {"text": "epoch", "standoff": 4, "font": {"size": 14}},
             "range": [0, max(1, epochs) * 1.02],
@@ -165,19 +180,6 @@ def _figure(
                 "yref": "paper",
                 "layer": "below",
                 "line": {"color": "@text", "width": 1.5, "dash": "dot"},
-            }
-        ]
-        layout["annotations"] = [
-            {
-                "x": best,
-                "y": 0.02,
-                "yref": "paper",
-                "yanchor": "bottom",
-                "bgcolor": "@back",
-                "xanchor": "left" if best < 0.7 * epochs else "right",
-                "text": f" ★ best: {best} ",
-                "showarrow": False,
-                "font": {"size": 13},
             }
         ]
     return {"data": traces, "layout": layout}

@@ -101,11 +101,17 @@ def version_key(version: Version) -> str:
 
 
 def file_key(run: Run, sample_id: str) -> str | None:
-    """The content key of a sample's picture, for its address; None where the image is missing."""
-    file = sample_file(run, sample_id)
-    if file is None:
+    """The content key of a sample's picture, for its address; None where the image is missing.
+
+    Quick, for a page of many; whether the file may be shown is checked when it is asked for.
+    """
+    root, path, _ = _sample(run, sample_id)
+    if root is None or path is None:
         return None
-    stat = file.stat()
+    try:
+        stat = os.stat(f"{root}{os.sep}{path}")  # noqa: PTH116  (a fifth of the time of Path.stat)
+    except (OSError, ValueError):
+        return None
     return version_key((stat.st_size, stat.st_mtime_ns))
 
 

@@ -11,14 +11,21 @@ from covidviz.ui import nav, state
 from covidviz.ui.album import PER_PAGE, album
 from covidviz.ui.components.gallery import gallery
 from covidviz.ui.components.matrix import matrix, matrix_groups
+from covidviz.ui.metric_names import metric_name
 from covidviz.ui.results import SPLIT_TITLES, Results, measured, results
 from covidviz.ui.text import md, number
 
 __all__ = ["cell_sentence", "label_of", "matrix_and_images", "missing_images", "split_choice"]
 
+WIDE = 8  # classes beyond which the matrix gets the whole width
 
+
+@st.fragment
 def matrix_and_images(run: Run) -> None:
-    """The results of one split; says when they will be there where they are not."""
+    """The results of one split; says when they will be there where they are not.
+
+    A fragment, so that a click on a cell draws no curves anew.
+    """
     found = results(run)
     with st.container(horizontal=True, vertical_alignment="center", gap="medium"):
         st.subheader("Right and wrong", anchor=False, width="content")
@@ -27,7 +34,8 @@ def matrix_and_images(run: Run) -> None:
         _not_yet(run)
         return
     cell = state.get("cell", cells(found.classes, found.task))
-    left, right = st.columns([4, 5], gap="medium")
+    wide = found.task == "single-label" and len(found.classes) > WIDE
+    left, right = (st.container(), st.container()) if wide else st.columns([4, 5], gap="medium")
     with left:
         numbers = measured(run, split)
         matrix(
@@ -102,18 +110,17 @@ def _not_yet(run: Run) -> None:
 
 
 def _headline(metrics: dict[str, float], found: Results) -> None:
-    keys = {
-        "accuracy": "Accuracy",
-        "label_accuracy": "Label accuracy",
-        "exact_match": "Exact match",
-        "macro_f1": "Macro F1",
-    }
+    keys = ["accuracy", "label_accuracy", "exact_match", "macro_f1"]
     if found.critical:
-        keys[f"recall_{found.critical}"] = f"Recall of {found.critical}"
-    shown = {title: metrics[key] for key, title in keys.items() if key in metrics}
+        keys.append(f"recall_{found.critical}")
+    shown = {_capital(metric_name(key)): metrics[key] for key in keys if key in metrics}
     with st.container(horizontal=True, gap="medium"):
         for title, value in shown.items():
             st.metric(md(title), number(value), width="content")
+
+
+def _capital(text: str) -> str:
+    return text[:1].upper() + text[1:]
 
 
 def _per_class(metrics: dict[str, float], support: dict[str, int], found: Results) -> None:

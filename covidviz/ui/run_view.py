@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import streamlit as st
@@ -15,9 +17,12 @@ from covidviz.store.status import Status
 from covidviz.ui import charts, flash, nav, queries, run_actions, wording
 from covidviz.ui.components.plot import plot
 from covidviz.ui.fields import LABELS
+from covidviz.ui.metric_names import metric_name
 from covidviz.ui.text import ago, duration, epoch_of, md, number, state_text
 
 __all__ = ["log", "progress_and_curves", "settings"]
+
+Version = tuple[int, int]
 
 POLL_S = 2
 CHART_HEIGHT = 250
@@ -57,11 +62,11 @@ def _head(run: Run, status: Status) -> None:
 
 def _facts(run: Run, status: Status) -> list[str]:
     facts = [f"epoch {status.epoch} of {status.epochs}"] if status.epochs else []
-    best, rows = run.best()
+    best, rows = _best(run)
     config = queries.config(run)
     if best is not None and config is not None:
         value = rows.get("val", {}).get(config.monitor.removeprefix("val_"))
-        facts.append(f"best {best}: {config.monitor.replace('val_', 'validation ').replace('_', ' ')} {number(value)}")
+        facts.append(f"best {best}: {metric_name(config.monitor)} {number(value)}")
     if status.device:
         facts.append(status.device)
     began, ended = epoch_of(status.started), epoch_of(status.finished)
@@ -110,6 +115,15 @@ def _buttons(run: Run, status: Status) -> None:
         st.switch_page(nav.NEW_RUN, query_params={"clone": run.id})
 
 
+def _best(run: Run) -> tuple[int | None, dict[str, dict[str, Any]]]:
+    return _best_of(str(run.dir), run.version(layout.METRICS), run.version(layout.CONFIG))
+
+
+@st.cache_resource(show_spinner=False, max_entries=32)
+def _best_of(folder: str, metrics: Version, config: Version) -> tuple[int | None, dict[str, dict[str, Any]]]:  # noqa: ARG001
+    return Run(Path(folder)).best()
+
+
 # --- what went wrong ---
 
 
@@ -142,12 +156,12 @@ def _curves(run: Run, status: Status) -> None:
         elif status.state not in ("queued", "broken", "failed"):
             st.info("This run has no numbers.", icon=":material/info:")
         return
-    best, _ = run.best()
+    best, _ = _best(run)
     epochs = status.epochs or (config.epochs if config else 1)
     per_epoch = _steps_per_epoch(run, config, steps)
     left, middle, right = st.columns([4, 4, 3])
     with left.container(gap=None):
-        _heading("Loss")
+        _heading("Loss", "thin: each step")
         plot(
             charts.loss_figure(metrics, steps, epochs=epochs, steps_per_epoch=per_epoch, best=best),
             key="loss_plot",
@@ -179,9 +193,9 @@ def _curves(run: Run, status: Status) -> None:
         )
 
 
-def _heading(text: str) -> None:
+def _heading(text: str, note: str = "") -> None:
     with st.container(height=42, border=False, vertical_alignment="center"):  # as high as the selectbox beside it
-        st.markdown(f"**{text}**")
+        st.markdown(f"**{text}** :small[:gray[{note}]]" if note else f"**{text}**")
 
 
 def _steps_per_epoch(run: Run, config: TrainConfig | None, steps: pd.DataFrame) -> float:

@@ -11,7 +11,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from conftest import Server, Tab
+from driver import Server, Tab
 from playwright.sync_api import expect
 from synthetic import write_synthetic_run
 
@@ -173,7 +173,7 @@ def test_zoom_and_legend_stay_while_the_run_grows(tab: Tab, server: Server) -> N
     page.mouse.move(box["x"] + box["width"] * 0.75, middle, steps=5)
     page.mouse.up()
     page.locator(f"{plot} .legendtoggle").first.click()
-    page.wait_for_function(f"document.querySelector('{plot}')._fullData[0].visible === 'legendonly'")
+    page.wait_for_function(f"document.querySelector('{plot}')._fullData[1].visible === 'legendonly'")
     zoomed = page.evaluate(f"document.querySelector('{plot}')._fullLayout.xaxis.range")
     assert zoomed == pytest.approx([2, 6], abs=0.3)
     status = json.loads((run.dir / layout.STATUS).read_text())
@@ -183,7 +183,7 @@ def test_zoom_and_legend_stay_while_the_run_grows(tab: Tab, server: Server) -> N
     page.wait_for_function(f"document.querySelector('{plot}').data[1].x.length === 5")
     expect(page.get_by_text("new", exact=True)).to_be_visible()
     assert page.evaluate(f"document.querySelector('{plot}')._fullLayout.xaxis.range") == zoomed
-    assert page.evaluate(f"document.querySelector('{plot}')._fullData[0].visible") == "legendonly"
+    assert page.evaluate(f"document.querySelector('{plot}')._fullData[1].visible") == "legendonly"
     assert page.locator(".modebar").first.get_by_text("Share").count() == 0
 
 
@@ -244,3 +244,20 @@ def test_readable_in_both_themes_and_at_both_widths(
     ratios = [tab.page.evaluate(CONTRAST, cell) for cell in tab.page.locator(".st-key-matrix .cell").element_handles()]
     assert len(ratios) == 12
     assert min(ratios) >= 4.5
+
+
+def test_settings_and_log_open(tab: Tab, runs: SimpleNamespace) -> None:
+    tab.open(f"/run?run={runs.plain.id}&cell=0-0")
+    tab.page.get_by_text("Log", exact=True).click()
+    expect(tab.page.get_by_text("epoch 10 of 10", exact=True)).to_be_visible()
+    tab.page.get_by_text("Settings", exact=True).click()
+    expect(tab.page.get_by_test_id("stDataFrame").last).to_be_visible()
+    assert tab.query()["cell"] == "0-0"
+
+
+def test_a_run_that_is_deleted_while_somebody_looks(tab: Tab, server: Server) -> None:
+    run_dir = write_synthetic_run(server.runs, 70, "running", epochs=8)
+    tab.open(f"/run?run={run_dir.name}")
+    expect(tab.button("run_stop")).to_be_visible()
+    shutil.rmtree(run_dir)
+    expect(tab.page.get_by_text("There is no run")).to_be_visible()

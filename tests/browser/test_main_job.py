@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from conftest import Server, Tab
+from driver import Server, Tab
 from playwright.sync_api import expect
 
 from covidviz.store.reader import Run
@@ -118,7 +118,7 @@ def test_from_nothing_to_an_explained_image(tab: Tab, server: Server) -> None:
     opacity.focus()
     for _ in range(15):
         page.keyboard.press("ArrowLeft")
-    expect(heat).to_have_css("opacity", "0.4")
+    expect(heat).to_have_css("opacity", "0.55")
     assert tab.frames == sent
 
     # one of them large, the next by arrow key, the same again from the link
@@ -127,7 +127,7 @@ def test_from_nothing_to_an_explained_image(tab: Tab, server: Server) -> None:
     assert tab.query()["cell"] == f"{i}-{j}"
     viewer = page.locator(".st-key-viewer")
     expect(viewer.get_by_text(f"1 of {n}", exact=True)).to_be_visible()
-    expect(viewer.locator("img.heat")).to_have_css("opacity", "0.4")
+    expect(viewer.locator("img.heat")).to_have_css("opacity", "0.55")
     if n > 1:
         first = tab.query()["img"]
         page.keyboard.press("ArrowRight")

@@ -11,7 +11,9 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from PIL import Image
 from torch import Tensor, nn
+from torchvision import transforms
 
 from covidviz.errors import StoreError
 from covidviz.evaluation.metrics import classification_metrics
@@ -20,6 +22,7 @@ from covidviz.store.reader import Run
 from covidviz.store.status import read_status
 from covidviz.training import checkpoint, engine
 from covidviz.training.alarms import validation_alarms
+from covidviz.training.batches import epoch_order
 from covidviz.training.engine import Training, Work
 from covidviz.training.models import build
 from covidviz.training.worker import work
@@ -114,6 +117,46 @@ def test_a_run_writes_the_contract(make_run: MakeRun) -> None:
         assert line in log
     assert sum("epoch" in line and "val_loss" in line for line in told) == 3
     assert not list(run_dir.rglob("*.tmp"))
+
+
+def test_equals_a_plain_torch_loop(make_run: MakeRun, bars: Path) -> None:
+    """The plain way: PIL, torchvision's transforms, torch's SGD, one batch after the other."""
+    run_dir = make_run(model="mobilenet_v3_small", dropout=0, lr=0.05, weight_decay=1e-3, monitor="val_loss")
+    assert work(run_dir) == "completed"
+    run = Run(run_dir)
+    config, samples = run.config(), run.samples()
+    assert config is not None
+    model = build(config, 3)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.05, momentum=0.9, weight_decay=1e-3)
+    prepare = transforms.Compose(
+        [transforms.ToTensor(), transforms.Normalize([0.485, 0.456, 0.406], [0.229, 0.224, 0.225])]
+    )
+
+    def load(split: str) -> tuple[Tensor, Tensor]:
+        rows = samples[samples["split"] == split]
+        images = [prepare(Image.open(bars / path).convert("RGB")) for path in rows["path"]]
+        return torch.stack(images), torch.from_numpy(rows[[f"label_{c}" for c in config.classes]].to_numpy()).argmax(1)
+
+    (x, y), (x_val, y_val) = load("train"), load("val")
+    for epoch in (1, 2):
+        model.train()
+        order, losses = torch.from_numpy(epoch_order(18, config.seed, epoch)), []
+        for part in order.split(6):
+            optimizer.zero_grad()
+            loss = nn.functional.cross_entropy(model(x[part]), y[part])
+            loss.backward()
+            optimizer.step()
+            losses.append(loss.item())
+        model.eval()
+        with torch.no_grad():
+            val_loss = nn.functional.cross_entropy(model(x_val), y_val).item()
+        rows = {row["split"]: row for row in _lines(run_dir / layout.METRICS) if row["epoch"] == epoch}
+        assert rows["train"]["loss"] == pytest.approx(np.mean(losses), rel=1e-3)
+        assert rows["val"]["loss"] == pytest.approx(val_loss, rel=1e-3)
+    last = checkpoint.load_last(run_dir / layout.LAST)
+    assert last is not None
+    for name, tensor in model.state_dict().items():
+        torch.testing.assert_close(last["model"][name], tensor, rtol=1e-2, atol=1e-4, msg=name)
 
 
 def test_best_holds_what_differs_from_the_starting_weights(make_run: MakeRun, tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ import plotly.graph_objects as go
 import pytest
 
 from covidviz.ui import charts
+from covidviz.ui.metric_names import metric_name
 
 CLASSES = ("covid19", "normal", "pneumonia")
 
@@ -51,12 +52,12 @@ def checked(figure: dict[str, Any]) -> go.Figure:
 def test_loss_has_steps_train_and_validation_on_one_axis_of_epochs() -> None:
     figure = checked(charts.loss_figure(metrics(), steps(), epochs=6, steps_per_epoch=10, best=4))
     by_name = {trace.name: trace for trace in figure.data}
-    assert list(by_name) == ["steps", "train", "validation"]
+    assert list(by_name) == ["steps", "train", "validation", "best: 4"]
     assert by_name["steps"].x[9] == 1.0  # the tenth step ends the first epoch
     assert by_name["train"].x == (1, 2, 3, 4, 5, 6)
     assert by_name["validation"].y[3] == pytest.approx(1 / 4 + 0.1)
     assert figure.layout.shapes[0].x0 == 4
-    assert "best: 4" in figure.layout.annotations[0].text
+    assert (by_name["best: 4"].x, by_name["best: 4"].y) == ((4,), (by_name["validation"].y[3],))
 
 
 def test_train_and_validation_differ_by_more_than_colour() -> None:
@@ -107,3 +108,14 @@ def test_the_learning_rate_comes_from_steps_or_else_from_epochs() -> None:
 def test_a_long_run_is_thinned() -> None:
     figure = charts.loss_figure(metrics(), steps(2000), epochs=200, steps_per_epoch=10)
     assert len(figure["data"][0]["x"]) <= charts.MAX_POINTS
+
+
+@pytest.mark.parametrize(
+    ("key", "name"),
+    [
+        ("macro_f1", "macro F1"), ("val_macro_f1", "validation macro F1"), ("recall_covid19", "recall of covid19"),
+        ("val_f1_a_b", "validation F1 of a_b"), ("val_loss", "validation loss"), ("something_new", "something_new"),
+    ],
+)  # fmt: skip
+def test_metrics_have_names(key: str, name: str) -> None:
+    assert metric_name(key) == name

@@ -140,7 +140,7 @@ def test_a_running_run_shows_curves_progress_and_stop(runs: Path) -> None:
     assert plain(at.warning[0].value) == alarm
     assert "![x](http" not in at.warning[0].value
     loss = component(at, "loss_plot")["figure"]["data"]
-    assert [trace["name"] for trace in loss] == ["steps", "train", "validation"]
+    assert [trace["name"] for trace in loss] == ["steps", "train", "validation", "best: 4"]
     assert len(loss[1]["x"]) == 4
     assert "come when the run is completed" in texts(at)
     at.button(key="run_stop").click().run()

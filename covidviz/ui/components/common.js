@@ -51,7 +51,7 @@ const heatPrefs = () => {
     kept = JSON.parse(localStorage.getItem("covidviz.heat")) || {};
   } catch { /* a browser without storage forgets them */ }
   const opacity = Number(kept.opacity);
-  return { opacity: Number.isFinite(opacity) && opacity >= 0 && opacity <= 100 ? opacity : 55, own: kept.own === true };
+  return { opacity: Number.isFinite(opacity) && opacity >= 0 && opacity <= 100 ? opacity : 70, own: kept.own === true };
 };
 const setHeatPrefs = (changes) => {
   const prefs = { ...heatPrefs(), ...changes };

@@ -61,7 +61,10 @@ export default function ({ data, parentElement, setStateValue }) {
 
   const paint = (id) => {
     buttons.forEach((b) => b.setAttribute("aria-pressed", String(b.dataset.cell === id)));
-    rove(buttons, buttons.find((b) => b.dataset.cell === id) || buttons[0]);
+    root.querySelectorAll(".group").forEach((group) => { // one stop for Tab in each
+      const own = [...group.querySelectorAll("button")];
+      rove(own, own.find((b) => b.dataset.cell === id) || own[0]);
+    });
   };
   paint(data.selected);
   root.onclick = (event) => {
@@ -69,7 +72,7 @@ export default function ({ data, parentElement, setStateValue }) {
     if (!button) return;
     const id = button.getAttribute("aria-pressed") === "true" ? null : button.dataset.cell; // once more: deselect
     paint(id);
-    button.tabIndex = 0;
+    rove([...button.closest(".group").querySelectorAll("button")], button);
     setStateValue("picked", { id, at: performance.now() });
   };
   root.onkeydown = (event) => {
@@ -81,7 +84,7 @@ export default function ({ data, parentElement, setStateValue }) {
     const group = button.closest(".group");
     const next = group.querySelector(`[data-at="${i + step[0]},${j + step[1]}"]`);
     if (next) {
-      rove(buttons, next);
+      rove([...group.querySelectorAll("button")], next);
       next.focus();
     }
   };

@@ -26,7 +26,7 @@ export default function ({ data, parentElement }) {
   const box = parentElement.querySelector(".plot");
   const theme = themeOf(box);
   box.style.minHeight = `${data.height}px`; // nothing jumps while the script loads
-  box.setAttribute("role", "img");
+  box.setAttribute("role", "figure");
   box.setAttribute("aria-label", data.label);
   const signature = JSON.stringify([data, theme]);
   if (DRAWN.get(box) === signature) return;

@@ -54,6 +54,7 @@ export default function ({ data, parentElement, setStateValue }) {
   const drawBars = () => {
     const bars = root.querySelector(".bars");
     bars.replaceChildren();
+    bars.classList.toggle("many", data.classes.length > 6);
     const shown = item();
     const choose = shown.heat;
     if (choose) {
