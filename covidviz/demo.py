@@ -14,10 +14,10 @@ __all__ = ["make_demo"]
 MODEL = "resnet18"
 TAG = "demo"
 # The learning rate is the setting whose effect is seen best: right, far too small, far too large.
-FROM_SCRATCH = {"weights": "none", "trainable": "all", "image_size": 64, "epochs": 6, "batch_size": 32}
-FROM_IMAGENET = {"weights": "imagenet", "trainable": "head", "image_size": 128, "epochs": 6, "batch_size": 32}
+FROM_SCRATCH = {"weights": "none", "trainable": "all", "image_size": 64, "epochs": 8, "schedule": "cosine"}
+FROM_IMAGENET = {"weights": "imagenet", "trainable": "head", "image_size": 128, "epochs": 8, "schedule": "cosine"}
 LEARNING_RATES = (
-    ("Learning rate 0.01", 1e-2),
+    ("Learning rate 0.02", 2e-2),
     ("Learning rate 0.0001, too small", 1e-4),
     ("Learning rate 1, too large", 1.0),
 )

@@ -16,10 +16,23 @@ DOCS = Path(__file__).resolve().parent
 sys.path[:0] = [str(DOCS.parent), str(DOCS.parent / "tests/browser")]
 
 from chromium import find_chromium
-from conftest import IDLE, Server
+from driver import IDLE, Server
 from playwright.sync_api import Page, sync_playwright
 
-SETTINGS = ["--weights", "none", "--trainable", "all", "--image-size", "64", "--lr", "0.02", "--epochs", "6"]
+SETTINGS = [
+    "--weights",
+    "none",
+    "--trainable",
+    "all",
+    "--image-size",
+    "64",
+    "--lr",
+    "0.02",
+    "--epochs",
+    "8",
+    "--schedule",
+    "cosine",
+]
 
 
 def prepare(server: Server) -> str:

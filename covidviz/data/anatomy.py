@@ -236,7 +236,7 @@ def _lesion(
     ragged = 0.6 * _noise(own, 12) + 0.4 * _noise(own, 30)
     if label == "covid19":
         # Ground glass: several hazy, finely netted patches along the outer wall of both lungs, mostly low.
-        strength = own.uniform(0.20, 0.48)
+        strength = own.uniform(0.23, 0.53)
         for left in (False, True):
             for _ in range(own.integers(3, 6)):
                 across, down = own.uniform(0.11, 0.2), own.uniform(0.11, 0.22)
@@ -248,7 +248,7 @@ def _lesion(
         texture = 0.8 + 0.25 * ragged + 0.4 * _noise(own, 56)
     else:
         # Consolidation: one dense, even patch that keeps to a lobe.
-        strength = own.uniform(0.28, 0.6)
+        strength = own.uniform(0.31, 0.65)
         high, low = ((-0.85, -0.12), (-0.3, 0.22), (-0.05, 0.9))[own.integers(3)]
         level = y + own.uniform(-0.3, 0.3) * (a - 0.4) + own.normal(0, 0.04) + 0.025 * ragged
         extent = _smooth((level - high) / 0.16) * _smooth((low - level) / own.uniform(0.06, 0.16))
