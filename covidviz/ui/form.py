@@ -175,10 +175,13 @@ def change(**raw: Any) -> list[str]:
     Returns:
         What was reset, as sentences.
     """
-    form = load()
-    values = {**form.values, **raw}
+    if "_form_draft" not in st.session_state:
+        load()
+    # What the page holds, not the link: in quick succession the browser sends the link from before the last change.
+    clone, before = st.session_state["_form_draft"]
+    values = {**before, **raw}
     notes = _fit(values, set(raw))
-    _write(form.clone, differing(values))
+    _write(clone, differing(values))
     return notes
 
 

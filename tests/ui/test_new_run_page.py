@@ -338,3 +338,15 @@ def test_phantoms_that_failed_say_why(runs: Path, monkeypatch: pytest.MonkeyPatc
     at = page()
     assert "disk full" in plain(at)
     assert not at.button("new_phantoms_make").disabled
+
+
+def test_quick_edits_survive_a_link_from_before_the_last_one(runs: Path, data: Path) -> None:
+    at = page({"data": str(data), "loss": "focal"})
+    before = at.query_params["s"]
+    at.slider(key="new_dropout").set_value(0.2)
+    run(at)
+    at.query_params["s"] = before  # as a browser sends it that has not heard of the first edit yet
+    at.slider(key="new_momentum").set_value(0.5)
+    run(at)
+    assert link(at)["dropout"] == 0.2
+    assert link(at)["momentum"] == 0.5
