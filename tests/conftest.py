@@ -7,6 +7,9 @@ from pathlib import Path
 
 import pytest
 
+# Read when torch is loaded: threads that spin while they wait make parallel tests several times slower.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
 
 @pytest.fixture(autouse=True)
 def folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
