@@ -25,14 +25,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--epochs", type=int, default=10)
     parser.add_argument("--image-size", type=int, default=128)
-    parser.add_argument("--lr", type=float, default=1e-2)
+    parser.add_argument("--lr", type=float, default=2e-2)
+    parser.add_argument("--schedule", default="cosine")
     parser.add_argument("--seeds", nargs="*", type=int, default=[0], help="of phantoms and training")
     args = parser.parse_args()
     rows = []
     for seed in args.seeds:
         with tempfile.TemporaryDirectory() as folder:
             rows += train(Path(folder), seed, args)
-    print(f"{machine()}; {args.image_size} px, lr {args.lr:g}\n")
+    print(f"{machine()}; {args.image_size} px, lr {args.lr:g}, schedule {args.schedule}\n")
     print(markdown(("seed", "epoch", "train loss", "val loss", "val accuracy", "val macro F1", "train s"), rows))
 
 
@@ -42,7 +43,8 @@ def train(folder: Path, seed: int, args: argparse.Namespace) -> list[tuple[objec
     drawn = time.perf_counter() - start
     values = {
         "data": str(data), "model": "resnet18", "weights": "none", "trainable": "all", "image_size": args.image_size,
-        "epochs": args.epochs, "lr": args.lr, "seed": seed,
+        "epochs": args.epochs, "lr": args.lr, "schedule": args.schedule,
+        "seed": seed,
     }  # fmt: skip
     config, _ = prepare(TrainConfig.parse(values))
     start = time.perf_counter()
