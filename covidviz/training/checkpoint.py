@@ -24,7 +24,7 @@ from covidviz.store.files import replacing
 from covidviz.training.models import build, changing_names
 from covidviz.training.weights import StartingWeights, load_weights
 
-__all__ = ["load_best", "load_last", "load_state", "rebuild", "save_best", "save_last", "stored_state"]
+__all__ = ["best_of", "load_best", "load_last", "load_state", "rebuild", "save_best", "save_last", "stored_state"]
 
 
 def stored_state(model: nn.Module, config: TrainConfig) -> dict[str, Tensor]:
@@ -87,6 +87,16 @@ def load_best(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
         raise StoreError(f"{path} is missing: the run has no best epoch yet") from None
     except (SafetensorError, OSError) as error:
         raise StoreError(f"{path} can't be read: {error}") from None
+
+
+def best_of(path: Path) -> tuple[int, float] | None:
+    """Epoch and monitored value of a best.safetensors, or None where there is none that can be read."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+        return int(metadata["epoch"]), float(metadata["value"])
+    except (SafetensorError, OSError, KeyError, ValueError):
+        return None
 
 
 def rebuild(path: Path, config: TrainConfig, n_classes: int) -> nn.Module:

@@ -148,6 +148,11 @@ class Training:
         at = self.position
         at.epoch, at.batch, at.seconds = state["epoch"], state["batch"], state["seconds"]
         at.best_epoch, at.best = state["best_epoch"], state["best"]
+        best = checkpoint.best_of(self.writer.path(layout.BEST))
+        if best is not None and best[0] > at.best_epoch:
+            # Killed between the two files. Where the repeated epoch comes out otherwise (a GPU may round in another
+            # order), the weights that are kept still are those of the epoch they are said to be of.
+            at.best_epoch, at.best = best
         at.history = list(state["history"].numpy())
         at.prob[: len(state["prob"])] = state["prob"].to(at.prob.device)
         at.loss[: len(state["loss"])] = state["loss"].to(at.loss.device)

@@ -22,7 +22,7 @@ from covidviz.store import layout
 from covidviz.store.reader import Run
 from covidviz.store.status import read_status
 from covidviz.store.writer import RunWriter
-from covidviz.training import checkpoint
+from covidviz.training import checkpoint, engine
 from covidviz.training.engine import Training
 from covidviz.training.models import build
 from covidviz.training.worker import work
@@ -173,6 +173,44 @@ def test_killed_around_each_write(
     assert calls > 1
     assert state == "completed"
     _assert_same_run(run_dir, finished)
+
+
+def test_a_repeated_epoch_that_comes_out_otherwise(make_run: MakeRun, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on a GPU that rounds in another order: what the kept weights are said to be is what they are."""
+    run_dir = make_run(augment="flip", epochs=1)
+    save_last = checkpoint.save_last
+
+    class Killed(BaseException):
+        pass
+
+    def die(path: Path, state: dict[str, Any]) -> None:
+        if state["best_epoch"]:
+            raise Killed
+        save_last(path, state)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(checkpoint, "save_last", die)
+        record = Training._record
+        batches = 0
+
+        def save_at_first(self: Training, step: int, lr: float, loss: torch.Tensor) -> None:
+            nonlocal batches
+            record(self, step, lr, loss)
+            batches += 1
+            if batches == 1:
+                self._save()
+
+        patch.setattr(Training, "_record", save_at_first)
+        with pytest.raises(Killed):
+            work(run_dir)
+    kept = checkpoint.best_of(run_dir / layout.BEST)
+    assert kept is not None
+    metrics = engine.classification_metrics
+    monkeypatch.setattr(engine, "classification_metrics", lambda *args: {**metrics(*args), "macro_f1": kept[1] - 1e-6})
+    assert work(run_dir) == "completed"
+    status = read_status(run_dir)
+    assert (status.extra["best_epoch"], status.extra["best"]) == kept
+    assert checkpoint.best_of(run_dir / layout.BEST) == kept
 
 
 def test_stopped_in_the_middle_of_an_epoch(make_run: MakeRun, monkeypatch: pytest.MonkeyPatch) -> None:
