@@ -1,11 +1,14 @@
 """Waiting, stopping and starting again, through files alone. Standard library only.
 
 A queued run has a marker `<runs>/.queue/<run id>`. The scheduler moves it to `.queue/claimed/` when it starts the
-training process, and removes it when that process ended.
+training process, and removes it when that process ended. The order is that of `since` in the markers: when the run was
+queued, or another number once somebody moved it.
 """
 
 from __future__ import annotations
 
+import contextlib
+import secrets
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,17 +19,26 @@ from covidviz.store.files import read_json, saving, write_json_atomic
 from covidviz.store.status import read_status, update_status
 
 __all__ = [
-    "Waiting", "check_resumable", "dequeue", "enqueue", "has_work", "is_claimed", "queued", "request_stop", "requeue",
+    "Claim", "Waiting", "check_resumable", "claims", "dequeue", "enqueue", "has_work", "is_claimed", "queued",
+    "reorder", "request_stop", "requeue",
 ]  # fmt: skip
 
 
 @dataclass(frozen=True)
 class Waiting:
-    """A queued run: since when (seconds since 1970), and for which device (`auto`, `cpu`, `cuda`, `cuda:N`)."""
+    """A queued run: its place (seconds since 1970, lowest first), and its device (`auto`, `cpu`, `cuda`, `cuda:N`)."""
 
     run_id: str
     since: float
     device: str
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A run whose training process was started, and the slot it was given; empty until the scheduler has said so."""
+
+    run_id: str
+    slot: str
 
 
 def enqueue(run_dir: Path, since: float | None = None) -> None:
@@ -72,6 +84,74 @@ def queued(runs_dir: Path) -> list[Waiting]:
             )
         )
     return sorted(rows, key=lambda row: (row.since, row.run_id))
+
+
+def claims(runs_dir: Path) -> list[Claim]:
+    """The runs whose training process was started and has not been seen to end."""
+    rows = []
+    for path in _markers(runs_dir / layout.CLAIMED):
+        slot = (read_json(path) or {}).get("slot")
+        rows.append(Claim(path.name, slot if isinstance(slot, str) else ""))
+    return sorted(rows, key=lambda row: row.run_id)
+
+
+def reorder(runs_dir: Path, run_id: str, before: str | None = None) -> bool:
+    """Moves a waiting run to just before the waiting run `before`, or to the end of the queue.
+
+    Safe beside a scheduler and other people: a run that is started or stopped meanwhile stays so.
+
+    Returns:
+        False where one of the two does not wait any more; then nothing was changed.
+
+    Raises:
+        StoreError: a marker can't be written.
+    """
+    since = {row.run_id: row.since for row in queued(runs_dir)}
+    order = [other for other in since if other != run_id]
+    if run_id not in since or (before is not None and before not in order):
+        return False
+    at = len(order) if before is None else order.index(before)
+    low = since[order[at - 1]] if at else None
+    high = since[order[at]] if at < len(order) else None
+    if low is None and high is None:
+        return True
+    if low is None:
+        place = (high or 0.0) - 1
+    elif high is None:
+        place = max(time.time(), low + 0.001)
+    else:
+        place = (low + high) / 2
+    if (low is None or low < place) and (high is None or place < high):
+        return _move(runs_dir / layout.QUEUE / run_id, place)
+    # Two neighbours queued in the same instant, or halved too often: everyone gets a place of their own, a second apart
+    # and not later than the last one's, so that whoever is queued next still comes last.
+    order.insert(at, run_id)
+    last = max(since.values())
+    moved = [_move(runs_dir / layout.QUEUE / other, last - len(order) + k) for k, other in enumerate(order, start=1)]
+    return moved[at]
+
+
+def _move(marker: Path, since: float) -> bool:
+    """Gives a marker another `since`, if it is still there; whether it was."""
+    token = secrets.token_hex(4)
+    new, old = (marker.with_name(f".{marker.name}.{token}.{kind}") for kind in ("new", "old"))
+    write_json_atomic(new, {**(read_json(marker) or {}), "since": since})
+    try:
+        # Taken away first: replacing it could bring back a marker that a scheduler or somebody else takes just now.
+        with saving(marker):
+            try:
+                marker.rename(old)
+            except FileNotFoundError:
+                return False
+            new.rename(marker)
+            old.unlink()
+        return True
+    finally:
+        with contextlib.suppress(OSError):
+            new.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            if old.exists():
+                old.rename(marker)
 
 
 def has_work(runs_dir: Path) -> bool:

@@ -15,11 +15,9 @@ import torch
 
 from covidviz.config import TrainConfig
 from covidviz.errors import ConfigError, DeviceError
+from covidviz.gpus import OLDEST_DRIVER, numbers
 
 __all__ = ["Device", "numerics", "resolve"]
-
-# First driver of the branch that each CUDA major version runs on (NVIDIA CUDA compatibility guide, Linux).
-OLDEST_DRIVER = {11: "450.80.02", 12: "525.60.13", 13: "580.65.06"}
 
 
 @dataclass(frozen=True)
@@ -94,7 +92,7 @@ def _cuda_problem() -> str | None:
     if torch.version.cuda is None:
         return f"torch {torch.__version__} was built without CUDA and can't use the GPU {name}"
     needed = OLDEST_DRIVER.get(int(torch.version.cuda.partition(".")[0]))
-    if needed is not None and _version(driver) < _version(needed):
+    if needed is not None and numbers(driver) < numbers(needed):
         return (
             f"the driver {driver} of the GPU {name} is too old for torch {torch.__version__} with CUDA "
             f"{torch.version.cuda}, which needs driver {needed} or newer; update it or install an older torch"
@@ -114,10 +112,6 @@ def _gpus() -> list[tuple[str, str]]:
         return []
     rows = [line.rpartition(",") for line in answer.splitlines() if "," in line]
     return [(name.strip(), driver.strip()) for name, _, driver in rows]
-
-
-def _version(text: str) -> tuple[int, ...]:
-    return tuple(int(part) for part in text.split(".") if part.isdigit())
 
 
 def _dtype(precision: str, device: torch.device, notes: list[str]) -> torch.dtype:

@@ -9,11 +9,13 @@ from streamlit.navigation.page import StreamlitPage
 
 from covidviz.paths import PROJECT
 
-__all__ = ["ICON", "IMAGES", "LOGO", "NEW_RUN", "RUN", "RUNS", "STYLE", "navigation"]
+__all__ = ["COMPARE", "ICON", "IMAGES", "LOGO", "NEW_RUN", "RUN", "RUNS", "STYLE", "SYSTEM", "navigation"]
 
 PAGES = PROJECT / "pages"
 # Absolute path strings: what st.switch_page, st.page_link and AppTest.switch_page take.
-RUNS, RUN, IMAGES, NEW_RUN = (str(PAGES / name) for name in ("runs.py", "run.py", "images.py", "new_run.py"))
+RUNS, RUN, IMAGES, COMPARE, NEW_RUN, SYSTEM = (
+    str(PAGES / f"{name}.py") for name in ("runs", "run", "images", "compare", "new_run", "system")
+)
 
 ASSETS = Path(__file__).resolve().parent / "assets"
 ICON = ASSETS / "icon.svg"  # a local file: a material icon as favicon would be fetched from fonts.gstatic.com
@@ -23,15 +25,14 @@ STYLE = ASSETS / "app.css"
 
 def navigation() -> StreamlitPage:
     """Show the navigation and return the page that was asked for."""
+    # A flat list: with sections Streamlit puts div elements into the list, which screen readers then miscount.
     return st.navigation(
-        {
-            "Explore": [
-                st.Page(RUNS, title="Runs", icon=":material/table_rows:", default=True),
-                st.Page(RUN, title="Run", icon=":material/monitoring:", url_path="run"),
-                st.Page(IMAGES, title="Images", icon=":material/imagesmode:", url_path="images"),
-            ],
-            "Train": [
-                st.Page(NEW_RUN, title="New run", icon=":material/tune:", url_path="new_run"),
-            ],
-        }
+        [
+            st.Page(RUNS, title="Runs", icon=":material/table_rows:", default=True),
+            st.Page(RUN, title="Run", icon=":material/monitoring:", url_path="run"),
+            st.Page(IMAGES, title="Images", icon=":material/imagesmode:", url_path="images"),
+            st.Page(COMPARE, title="Compare", icon=":material/compare_arrows:", url_path="compare"),
+            st.Page(NEW_RUN, title="New run", icon=":material/tune:", url_path="new_run"),
+            st.Page(SYSTEM, title="System", icon=":material/memory:", url_path="system"),
+        ]
     )
