@@ -3,20 +3,21 @@
 import streamlit as st
 
 from covidviz.ui import form as forms
-from covidviz.ui import new_run_form as page
+from covidviz.ui import nav
+from covidviz.ui.new_run import data, head, network, summary, training
 
-page.go_on()
+head.go_on()
+st.html(nav.ASSETS / "new_run.css")
 form = forms.load()
-page.head_line(form)
-settings, side = st.columns([2.7, 1], gap="small")
-with settings:
-    left, right = st.columns(2, gap="small")
-    with left, st.container(border=True, key="new_part_data"):
-        manifest = page.data(form)
-    with right, st.container(border=True, key="new_part_network"):
-        page.network(form)
-    with st.container(border=True, key="new_part_training"):
-        page.training(form)
-    page.advanced(form, manifest)
-with side, st.container(border=True, key="new_part_summary"):
-    page.summary(form, manifest)
+head.show(form)
+with st.container(key="new_parts"):
+    one, two, three, four = st.columns([1, 1.36, 1, 1], gap="xsmall")
+    with one, st.container(border=True, key="new_part_data"):
+        manifest = data.show(form)
+    with two, st.container(border=True, key="new_part_network"):
+        network.show(form, manifest)
+    with three, st.container(border=True, key="new_part_training"):
+        training.show(form)
+    with four, st.container(border=True, key="new_part_summary"):
+        summary.show(form, manifest)
+training.more(form, manifest)

@@ -94,7 +94,7 @@ def ruler(form: Form, name: str, stops: Sequence[float]) -> None:
     with st.container(horizontal=True, vertical_alignment="bottom", gap="small", wrap=False):
         st.select_slider(LABELS[name], marks, format_func=_short, **_common(name, nearest, suffix="_slider"))
         st.text_input(
-            f"{LABELS[name]}, typed", label_visibility="collapsed", width=84,
+            f"{LABELS[name]}, typed", label_visibility="collapsed", width=72,
             **_common(name, _short(value), suffix="_typed"),
         )  # fmt: skip
     error(form, name)
@@ -153,13 +153,13 @@ def choice(
     error(form, name)
 
 
-def text(form: Form, name: str, *, placeholder: str = "") -> None:
-    """A line of text; tuples are shown joined by commas, None as nothing."""
+def text(form: Form, name: str, *, placeholder: str = "", title: str = "") -> None:
+    """A line of text; tuples are shown joined by commas, None as nothing. `title` stands in for the field's label."""
     value = form[name]
     shown = ", ".join(map(str, value)) if isinstance(value, tuple) else "" if value is None else _short(value)
     most = TrainConfig.model_fields[name].metadata
     limit = next((m.max_length for m in most if hasattr(m, "max_length")), 2000)
-    st.text_input(label(name), max_chars=limit, placeholder=placeholder, **_common(name, shown))
+    st.text_input(title or label(name), max_chars=limit, placeholder=placeholder, **_common(name, shown))
     error(form, name)
 
 

@@ -1,7 +1,8 @@
 """The settings of a new run while a person works on them: kept in the link, remembered by the session.
 
-The link's `s` holds what differs from the defaults as JSON, `clone` the run they came from. Values are those of
-`TrainConfig`, or the text as typed where it can't be read yet. Nothing from a link is used before `TrainConfig.parse`.
+The link's `s` holds what differs from the defaults as JSON, `clone` the run they came from, `k` how many seeds. Values
+are those of `TrainConfig`, or the text as typed where it can't be read yet. Nothing from a link is used before
+`TrainConfig.parse`.
 """
 
 from __future__ import annotations
@@ -13,17 +14,22 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
 import streamlit as st
 
 from covidviz.catalog import LOSSES, MODELS
 from covidviz.config import TrainConfig, knob
 from covidviz.errors import ConfigError, DataError, StoreError
+from covidviz.jobs.repeat import MOST
 from covidviz.store.runs import clone_config
 from covidviz.ui import datasets, queries, state
 from covidviz.ui.wording import DEFAULT_LOSS
 
-__all__ = ["DEFAULTS", "TYPED", "Form", "change", "check", "decode", "encode", "from_run", "load", "read", "reset"]
+__all__ = [
+    "DEFAULTS", "TYPED", "Form", "change", "check", "decode", "encode", "from_run", "link", "load", "read", "repeat",
+    "reset",
+]  # fmt: skip
 
 DEFAULTS: dict[str, Any] = {name: knob(name)["default"] for name in TrainConfig.model_fields}
 DEFAULTS["data"] = ""
@@ -46,6 +52,7 @@ class Form:
     errors: dict[str, str] = field(default_factory=dict)  # field -> sentence; "" for what concerns no single field
     config: TrainConfig | None = None
     notes: tuple[str, ...] = ()
+    repeat: int = 1  # how many runs, with as many seeds
 
     def __getitem__(self, name: str) -> Any:
         return self.values.get(name, DEFAULTS[name])
@@ -141,12 +148,13 @@ def load() -> Form:
     if session.get("_form_visit") != state.visit():
         # A link without settings means what the page held on arrival, so that Back undoes the first change.
         session["_form_visit"] = state.visit()
-        session["_form_base"] = session.get("_form_draft", (None, {}))
+        session["_form_base"] = session.get("_form_draft", (None, {}, 1))
     notes: list[str] = []
     clone = st.query_params.get("clone")
     text = st.query_params.get("s")
+    times = _times(st.query_params.get("k"))
     if text is None and clone is None:
-        clone, values = session["_form_base"]
+        clone, values, times = session["_form_base"]
     elif text is not None:
         values, notes = decode(text)
     else:
@@ -156,9 +164,13 @@ def load() -> Form:
         notes.append(f"There is no run {clone[:80]!r} to clone.")
         clone = None
     values = dict(origin or {}) if values is None else dict(values)
-    session["_form_draft"] = (clone, values)
+    session["_form_draft"] = (clone, values, times)
     config, errors = check(values)
-    return Form(values, clone, origin or {}, errors, config, tuple(notes))
+    return Form(values, clone, origin or {}, errors, config, tuple(notes), times)
+
+
+def _times(text: str | None) -> int:
+    return min(MOST, max(1, int(text))) if text is not None and re.fullmatch(r"[0-9]{1,4}", text) else 1
 
 
 def _origin(run_id: str | None) -> dict[str, Any] | None:
@@ -178,24 +190,42 @@ def change(**raw: Any) -> list[str]:
     if "_form_draft" not in st.session_state:
         load()
     # What the page holds, not the link: in quick succession the browser sends the link from before the last change.
-    clone, before = st.session_state["_form_draft"]
+    clone, before, times = st.session_state["_form_draft"]
     values = {**before, **raw}
     notes = _fit(values, set(raw))
-    _write(clone, differing(values))
+    _write(clone, differing(values), times)
     return notes
+
+
+def repeat(times: int) -> None:
+    """Train that many runs (in the callback of the widget)."""
+    if "_form_draft" not in st.session_state:
+        load()
+    clone, values, _ = st.session_state["_form_draft"]
+    _write(clone, values, min(MOST, max(1, times)))
 
 
 def reset() -> None:
     """Back to the cloned run's settings, or to the defaults."""
     form = load()
     keep = {"data": form["data"]} if form["data"] and not form.clone else {}
-    _write(form.clone, form.origin or keep)
+    _write(form.clone, form.origin or keep, 1)
 
 
-def _write(clone: str | None, values: Mapping[str, Any]) -> None:
-    st.session_state["_form_draft"] = (clone, dict(values))
+def link(form: Form) -> str:
+    """The form as a link below the app's address; it holds only what differs."""
+    return f"new_run?{urlencode(_params(form.clone, form.values, form.repeat))}"
+
+
+def _params(clone: str | None, values: Mapping[str, Any], times: int) -> dict[str, str]:
+    params = {"clone": clone} if clone else {}
+    return {**params, "s": encode(values), **({"k": str(times)} if times > 1 else {})}
+
+
+def _write(clone: str | None, values: Mapping[str, Any], times: int) -> None:
+    st.session_state["_form_draft"] = (clone, dict(values), times)
     st.session_state.pop("new_refused", None)
-    st.query_params.from_dict({**({"clone": clone} if clone else {}), "s": encode(values)})
+    st.query_params.from_dict(_params(clone, values, times))
 
 
 def _fit(values: dict[str, Any], changed: set[str]) -> list[str]:

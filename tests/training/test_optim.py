@@ -7,8 +7,9 @@ import torch
 from torch import nn
 
 from covidviz.config import TrainConfig
+from covidviz.schedule import learning_rates
 from covidviz.training.models import build
-from covidviz.training.optim import learning_rates, make_optimizer, set_learning_rates
+from covidviz.training.optim import make_optimizer, set_learning_rates
 
 EPOCHS, STEPS = 4, 5
 

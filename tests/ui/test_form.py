@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from urllib.parse import parse_qsl, urlsplit
 
 import pytest
 from synthetic import write_synthetic_run
 
 from covidviz.config import TrainConfig
 from covidviz.ui import datasets
-from covidviz.ui.form import DEFAULTS, _fit, check, decode, differing, encode, from_run, read
+from covidviz.ui.form import DEFAULTS, Form, _fit, check, decode, differing, encode, from_run, link, read
 
 
 def test_a_link_round_trips() -> None:
@@ -124,3 +125,9 @@ def test_another_dataset_forgets_its_classes() -> None:
 def test_defaults_are_those_of_the_config() -> None:
     assert set(DEFAULTS) == set(TrainConfig.model_fields)
     assert TrainConfig.parse({**DEFAULTS, "data": "/x"}) == TrainConfig(data="/x")
+
+
+def test_a_link_holds_what_differs_and_how_many_seeds() -> None:
+    query = dict(parse_qsl(urlsplit(link(Form({"lr": 0.5}, clone="20260101-000000-x-0000", repeat=4))).query))
+    assert query == {"clone": "20260101-000000-x-0000", "s": '{"lr":0.5}', "k": "4"}
+    assert link(Form({})) == "new_run?s=%7B%7D"
