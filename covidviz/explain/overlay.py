@@ -5,39 +5,47 @@ The network sees the whole image squashed to a square, so its map, stretched ove
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from PIL import Image
 
-__all__ = ["cam_image", "colourise", "common_scale", "overlay"]
+__all__ = ["PALETTES", "cam_image", "colourise", "common_scale", "overlay"]
 
-# "Plasma" by Nathaniel Smith and Stefan van der Walt (CC0) at 17 equal steps. It is perceptually uniform and, unlike
-# inferno or magma, saturated to the end: no colour of it can be taken for bone or lung.
-_PLASMA = (
-    "0d0887 310597 4c02a1 6600a7 7e03a8 9511a1 aa2395 bc3587 cc4778 da5a6a "
-    "e66c5c f0804e f89540 fdac33 fdc527 f8df25 f0f921"
-)
+# By Nathaniel Smith and Stefan van der Walt (CC0), "cividis" by Nunez, Anderton and Renslow (2018), at equal steps.
+# All are perceptually uniform and readable without red-green vision; "cividis" looks almost alike with and without.
+# The field's "jet" is left out: its bands draw edges where the map has none, and it fails for colour-blind people.
+# "Plasma" comes first: unlike inferno it is saturated to the end, so no colour of it can be taken for bone or lung.
+PALETTES: dict[str, tuple[str, ...]] = {
+    name: tuple(stops.split())
+    for name, stops in {
+        "plasma": "0d0887 310597 4c02a1 6600a7 7e03a8 9511a1 aa2395 bc3587 cc4778 da5a6a e66c5c f0804e f89540 fdac33 "
+        "fdc527 f8df25 f0f921",
+        "viridis": "440154 482878 3e4989 31688e 26828e 1f9e89 35b779 6ece58 b5de2b fde725",
+        "cividis": "00224e 123570 3b496c 575d6d 707173 8a8678 a59c74 c3b369 e1cc55 fee838",
+        "inferno": "000004 1b0c41 4a0c6b 781c6d a52c60 cf4446 ed6925 fb9b06 f7d13d fcffa4",
+    }.items()
+}
 
 
-def _palette() -> bytes:
+@lru_cache(maxsize=8)
+def _palette(name: str) -> bytes:
     """256 RGBA entries; alpha grows with the value, so that what is cold leaves the X-ray as it is."""
-    stops = np.array([list(bytes.fromhex(colour)) for colour in _PLASMA.split()], dtype=np.float64)
+    stops = np.array([list(bytes.fromhex(colour)) for colour in PALETTES[name]], dtype=np.float64)
     value = np.linspace(0, 1, 256)
     rgb = [np.interp(value, np.linspace(0, 1, len(stops)), stops[:, channel]) for channel in range(3)]
     return np.stack([*rgb, 255 * value], axis=1).round().astype(np.uint8).tobytes()
 
 
-PALETTE = _palette()
-
-
-def colourise(heat: ArrayLike, size: tuple[int, int]) -> Image.Image:
+def colourise(heat: ArrayLike, size: tuple[int, int], colours: str = "plasma") -> Image.Image:
     """A heat map in colour, smoothly enlarged.
 
     Args:
         heat: [h, w]; 0 is transparent, 1 and above full colour, what is not finite counts as 0.
         size: (width, height) of the picture.
+        colours: a name of `PALETTES`.
 
     Returns:
         RGBA image of that size.
@@ -45,7 +53,7 @@ def colourise(heat: ArrayLike, size: tuple[int, int]) -> Image.Image:
     values = np.nan_to_num(np.asarray(heat, dtype=np.float32), nan=0.0, posinf=0.0, neginf=0.0)
     levels = Image.fromarray((np.clip(values, 0, 1) * 255).round().astype(np.uint8))
     coloured = levels.resize(size, Image.Resampling.BICUBIC)
-    coloured.putpalette(PALETTE, "RGBA")
+    coloured.putpalette(_palette(colours), "RGBA")
     return coloured.convert("RGBA")
 
 
@@ -73,6 +81,7 @@ def cam_image(
     *,
     per_image: bool = False,
     run_scale: float | None = None,
+    colours: str = "plasma",
 ) -> Image.Image:
     """One logged map as an RGBA picture.
 
@@ -85,11 +94,12 @@ def cam_image(
         per_image: stretch this map to full colour by itself. It shows where, no longer how much: a map that is
             nearly nothing looks like any other.
         run_scale: the raw value of full colour otherwise, from `common_scale`; default: that of `scale`.
+        colours: a name of `PALETTES`.
     """
     heat = np.asarray(maps[index, class_index], dtype=np.float32)
     if not per_image:
         heat = heat * (float(scale[index, class_index]) / (run_scale or common_scale(scale)))
-    return colourise(heat, size)
+    return colourise(heat, size, colours)
 
 
 def overlay(image: Image.Image, heat: Image.Image, opacity: float = 0.6) -> Image.Image:

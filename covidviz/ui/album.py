@@ -1,20 +1,22 @@
-"""Images of a run as the gallery and the viewer show them: captions, probabilities, facts, addresses. No streamlit."""
+"""Images of a run as the gallery shows them: captions, probabilities, facts, addresses. No streamlit."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
 from typing import Any
+from urllib.parse import urlencode
 
 import pandas as pd
 
 from covidviz.evaluation.metrics import predicted
 from covidviz.evaluation.ranking import labels_of, prob_of
-from covidviz.store import layout
 from covidviz.store.reader import Run
 from covidviz.ui import pictures
+from covidviz.ui.image_query import Query
+from covidviz.ui.results import Results
 
-__all__ = ["PER_PAGE", "album", "page_of"]
+__all__ = ["PER_PAGE", "album", "items_of", "page_of", "query_album"]
 
 PER_PAGE = 60
 FACTS = {"patient_id": "patient", "source": "source", "view": "view", "path": "file"}
@@ -25,24 +27,82 @@ def page_of(ids: Sequence[str], selected: str | None) -> int:
     return list(ids).index(selected) // PER_PAGE if selected is not None and selected in ids else 0
 
 
-def album(
-    run: Run, rows: pd.DataFrame, classes: Sequence[str], task: str, *, page: int = 0, label: str | None = None
+def query_album(
+    run: Run, found: Results, rows: pd.DataFrame, query: Query, selected: str | None = None
 ) -> dict[str, Any]:
-    """One page of images for `gallery` and `viewer`.
+    """All images of a query: the page around `selected` at once, the others as the browser asks for them.
+
+    Args:
+        rows: `rows_of` that query.
+        selected: sample id; the first page where it is not among them.
+
+    Returns:
+        As `album`; `opened` is the id and position of `selected`, or None.
+    """
+    ids = rows["sample_id"].astype(str).tolist()
+    known = selected is not None and selected in ids
+    page = page_of(ids, selected)
+    address = urlencode({key: value for key, value in query.params.items() if value is not None})
+    shown = album(run, rows, found.classes, found.task, page=page, label=query.judged(found), more=address)
+    return {**shown, "opened": {"id": selected, "at": ids.index(str(selected))} if known else None}
+
+
+def album(
+    run: Run,
+    rows: pd.DataFrame,
+    classes: Sequence[str],
+    task: str,
+    *,
+    page: int = 0,
+    label: str | None = None,
+    more: str | None = None,
+) -> dict[str, Any]:
+    """Images for `covidviz.ui.components.gallery`.
 
     Args:
         rows: of `covidviz.evaluation.ranking.select`, all of one split.
         page: from 0.
-        label: multi-label: the class that is being judged; `right`, the number in the caption and the heat map mean it.
+        label: multi-label: the class that is being judged.
+        more: the query (address part) that `/list/{run}` answers with the other pages; without it the page is all.
 
     Returns:
-        `items` (per image `id`, `v` content key or None, `heat` whether a map was logged, `k` class of the map to show
-        first, `right`, `what` and `prob` captions, `p` and `y` per class, `facts`), `base`, `heat`, `heat_v` address
-        parts, `classes`, `multi`, `offset` and `total` in the list, `before` and `after`: ids beyond the page's ends.
+        `items` of the page (see `items_of`), `offset` of the first in the list, `total`, `page` size; `base`, `heat`,
+        `list` addresses and `heat_v`; `run`, `split`, `classes`, `multi`, `judged` class index or None.
     """
     first = page * PER_PAGE
-    shown = rows.iloc[first : first + PER_PAGE]
-    ids = rows["sample_id"].astype(str).tolist()
+    split = str(rows["split"].iloc[0]) if len(rows) else ""
+    items = items_of(run, rows.iloc[first : first + PER_PAGE], classes, task, label)
+    return {
+        "items": items,
+        "offset": first,
+        "total": len(rows) if more is not None else len(items),
+        "page": PER_PAGE,
+        "run": run.id,
+        "split": split,
+        "base": f"/img/{run.id}/",
+        "heat": f"/cam/{run.id}/",
+        "heat_v": pictures.heat_key(run, split) if split else "",
+        "list": f"/list/{run.id}?{more}" if more is not None else None,
+        "classes": list(classes),
+        "multi": task != "single-label",
+        "judged": None if label is None else list(classes).index(label),
+    }
+
+
+def items_of(
+    run: Run, shown: pd.DataFrame, classes: Sequence[str], task: str, label: str | None = None
+) -> list[dict[str, Any]]:
+    """One document per image.
+
+    Args:
+        shown: rows of `covidviz.evaluation.ranking.select`, all of one split.
+        label: multi-label: the class that is being judged; `right` and the number in the caption mean it.
+
+    Returns:
+        `id`; `v` content key of the picture or None; `heat` whether there is a map; `k` class of the map to show first;
+        `right`; captions `what`, its parts `true` and `said`, and `prob`; per class `p` probability, `y` true and `d`
+        decided 0/1; `facts` as pairs.
+    """
     split = str(shown["split"].iloc[0]) if len(shown) else ""
     mapped = pictures.heat_ids(run, split)
     prob, truth = prob_of(shown, classes), labels_of(shown, classes)
@@ -53,7 +113,7 @@ def album(
         sample_id = str(row["sample_id"])
         true = [name for name, yes in zip(classes, truth[i], strict=True) if yes]
         said = [name for name, yes in zip(classes, decided[i], strict=True) if yes]
-        k = classes.index(label) if label is not None else int(prob[i].argmax())
+        k = list(classes).index(label) if label is not None else int(prob[i].argmax())
         facts = [("true", _names(true)), ("predicted", _names(said)), ("loss", _number(row["loss"]))]
         facts += [(title, str(row[key])) for key, title in FACTS.items() if _known(row.get(key))]
         items.append(
@@ -64,24 +124,16 @@ def album(
                 "k": k,
                 "right": bool(row["right"]),
                 "what": _names(true) if true == said else f"{_names(true)} → {_names(said)}",
+                "true": _names(true),
+                "said": _names(said),
                 "prob": _caption(row["confidence"], prob[i, k], label),
                 "p": [round(float(p), 4) if math.isfinite(p) else None for p in prob[i]],
                 "y": [int(y) for y in truth[i]],
+                "d": [int(d) for d in decided[i]],
                 "facts": [*facts, ("sample", sample_id)],
             }
         )
-    return {
-        "items": items,
-        "base": f"/img/{run.id}/",
-        "heat": f"/cam/{run.id}/",
-        "heat_v": pictures.version_key(run.version(f"{layout.CAMS}/{split}.npz")),
-        "classes": list(classes),
-        "multi": task != "single-label",
-        "offset": first,
-        "total": len(ids),
-        "before": ids[first - 1] if first > 0 else None,
-        "after": ids[first + PER_PAGE] if first + PER_PAGE < len(ids) else None,
-    }
+    return items
 
 
 def _caption(confidence: float, p: float, label: str | None) -> str:

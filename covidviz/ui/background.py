@@ -1,5 +1,6 @@
-"""What pages start as processes of their own: `python -m covidviz.ui.background demo RUNS_DIR` or `phantoms OUT SIZE`.
+"""What pages start as processes of their own: `python -m covidviz.ui.background COMMAND ARGUMENT...`.
 
+Commands: `demo RUNS_DIR`, `phantoms OUT SIZE`, `explain RUN_DIR SPLIT SAMPLE...`.
 Each prints how far it is, line by line, for `covidviz.ui.tasks` to follow; an error is its last line.
 """
 
@@ -23,8 +24,14 @@ def main(arguments: list[str]) -> int:
                 from covidviz.data.phantoms import PhantomOptions, make_phantoms
 
                 make_phantoms(out, PhantomOptions(size=size), on_progress=_count)
+            case ["explain", run_dir, split, *samples] if samples:
+                _tell("loading the network")
+                from covidviz.explain.on_demand import explain_samples
+
+                explain_samples(Path(run_dir), split, samples, lambda done, n: _tell(f"{100 * done // n} %"))
             case _:
-                _tell(f"{' '.join(arguments)!r} given, accepted: demo RUNS_DIR, phantoms OUT SIZE")
+                accepted = "demo RUNS_DIR, phantoms OUT SIZE, explain RUN_DIR SPLIT SAMPLE..."
+                _tell(f"{' '.join(arguments)!r} given, accepted: {accepted}")
                 return 2
     except CovidvizError as error:
         _tell(str(error))

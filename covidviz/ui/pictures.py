@@ -10,6 +10,7 @@ import hashlib
 import io
 import os
 import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -19,33 +20,35 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from covidviz.data.images import read_image
-from covidviz.explain.overlay import cam_image, common_scale
+from covidviz.explain import explained
+from covidviz.explain.overlay import common_scale
 from covidviz.paths import cache_dir, runs_dir
 from covidviz.store import layout
 from covidviz.store.reader import Run
 
 __all__ = [
-    "HEAT_SIDE",
     "SIDES",
     "dataset_root",
     "file_key",
     "find",
+    "full_colour",
     "heat_ids",
-    "heat_map",
+    "heat_key",
+    "heat_maps",
+    "heat_of",
     "picture",
     "sample_file",
     "version_key",
 ]
 
 SIDES = {"t": 160, "f": 1024}  # longest side of a thumbnail and of a full picture, pixels
-HEAT_SIDE = {"t": 160, "f": 512}  # heat maps are square; the browser stretches them over the picture
 
 Version = tuple[int, int]  # size and mtime of a file, (0, 0) where it is missing
 
 
 @dataclass(frozen=True)
 class Heat:
-    """The logged maps of one split: `maps` [N, C, h, w] in 0..1, `scale` [N, C], row of each sample id."""
+    """All maps of one split: `maps` [N, C, h, w] in 0..1, `scale` [N, C], row of each sample id."""
 
     rows: dict[str, int]
     maps: NDArray[np.float16]
@@ -143,52 +146,83 @@ def picture(run: Run, sample_id: str, kind: str) -> bytes | None:
 
 
 @lru_cache(maxsize=8)
-def _heat(folder: str, split: str, version: Version) -> Heat | None:  # noqa: ARG001  version is the cache key
-    cams = Run(Path(folder)).cams(split)
-    if cams is None:
-        return None
-    return Heat({str(name): row for row, name in enumerate(cams.sample_id)}, cams.maps, cams.scale)
+def _heat(folder: str, split: str, logged: Version, made: Version) -> Heat | None:  # noqa: ARG001  the cache key
+    run = Run(Path(folder))
+    rows: dict[str, int] = {}
+    maps: list[NDArray[np.float16]] = []
+    scale: list[NDArray[np.float32]] = []
+    for cams in (run.cams(split), explained.explained(run, split)):
+        if cams is not None and (not maps or cams.maps.shape[1:] == maps[0].shape[1:]):
+            rows = {str(name): len(rows) + k for k, name in enumerate(cams.sample_id)} | rows
+            maps.append(cams.maps)
+            scale.append(cams.scale)
+    return Heat(rows, np.concatenate(maps), np.concatenate(scale)) if maps else None
+
+
+def _versions(run: Run, split: str) -> tuple[Version, Version]:
+    return run.version(f"{layout.CAMS}/{split}.npz"), explained.version(run, split)
 
 
 def _cams(run: Run, split: str) -> Heat | None:
-    return _heat(str(run.dir), split, run.version(f"{layout.CAMS}/{split}.npz"))
+    return _heat(str(run.dir), split, *_versions(run, split)) if split in layout.SPLITS else None
+
+
+@lru_cache(maxsize=32)
+def _full(folder: str, versions: tuple[Version, ...]) -> float:  # noqa: ARG001  the cache key
+    run = Run(Path(folder))
+    # What the run logged says what is much; maps made on demand only where there is nothing else.
+    logged = [cams.scale for split in layout.SPLITS if (cams := run.cams(split)) is not None]
+    made = [cams.scale for split in layout.SPLITS if (cams := explained.explained(run, split)) is not None]
+    return common_scale(*(logged or made))
+
+
+def full_colour(run: Run) -> float:
+    """The raw value of a heat map that gets full colour where all maps of the run share one scale."""
+    return _full(str(run.dir), tuple(version for split in layout.SPLITS for version in _versions(run, split)))
 
 
 def heat_ids(run: Run, split: str) -> frozenset[str]:
-    """The samples of this split with a logged heat map."""
-    heat = _cams(run, split) if split in layout.SPLITS else None
+    """The samples of this split with a heat map, logged by the run or made on demand."""
+    heat = _cams(run, split)
     return frozenset() if heat is None else frozenset(heat.rows)
 
 
-def heat_map(run: Run, sample_id: str, class_index: int, kind: str, *, per_image: bool = False) -> bytes | None:
-    """A sample's logged heat map for one class as RGBA WebP, square.
+def heat_key(run: Run, split: str) -> str:
+    """A short text that changes whenever the heat maps of a split do."""
+    return hashlib.blake2s(repr(_versions(run, split)).encode(), digest_size=6).hexdigest()
 
-    Args:
-        per_image: its own scale instead of the one that all maps of the run share.
+
+def heat_of(run: Run, sample_id: str) -> tuple[NDArray[np.float16], NDArray[np.float32]] | None:
+    """The map of each class, [C, h, w] in 0..1, and its raw maximum [C]; None where there is no map."""
+    _, _, split = _sample(run, sample_id)
+    heat = None if split is None else _cams(run, split)
+    if heat is None or sample_id not in heat.rows:
+        return None
+    row = heat.rows[sample_id]
+    return heat.maps[row], heat.scale[row]
+
+
+def heat_maps(run: Run, sample_ids: Sequence[str]) -> bytes | None:
+    """Heat maps of many samples for the browser, which colours them itself.
 
     Returns:
-        None where no such map was logged.
+        Little endian: uint32 n, C, h, w; float32 [n, C], the raw maximum of each map as a share of `full_colour`, not
+        a number where there is no map; uint8 [n, C, h, w], each map in 0..255 of its own maximum. None where none of
+        the samples has a map.
     """
-    _, _, split = _sample(run, sample_id)
-    if split not in layout.SPLITS:
+    found = [heat_of(run, name) for name in sample_ids]
+    shape = next((one[0].shape for one in found if one is not None), None)
+    if shape is None:
         return None
-    heat = _cams(run, split)
-    if heat is None or sample_id not in heat.rows or class_index >= heat.scale.shape[1]:
-        return None
-    every = [other for name in layout.SPLITS if (other := _cams(run, name)) is not None]
-    side = HEAT_SIDE[kind]
-    return _webp(
-        cam_image(
-            heat.maps,
-            heat.scale,
-            heat.rows[sample_id],
-            class_index,
-            (side, side),
-            per_image=per_image,
-            run_scale=common_scale(*(other.scale for other in every)),
-        ),
-        lossless=False,
-    )
+    maps = np.zeros((len(found), *shape), dtype=np.uint8)
+    scale = np.full((len(found), shape[0]), np.nan, dtype="<f4")
+    full = full_colour(run)
+    for k, one in enumerate(found):
+        if one is not None and one[0].shape == shape:
+            values = np.nan_to_num(one[0].astype(np.float32), nan=0.0, posinf=0.0, neginf=0.0)
+            maps[k] = (values.clip(0, 1) * 255).round()
+            scale[k] = np.nan_to_num(one[1] / full, nan=0.0, posinf=0.0, neginf=0.0)
+    return np.array([len(found), *shape], dtype="<u4").tobytes() + scale.tobytes() + maps.tobytes()
 
 
 def _webp(image: Image.Image, *, lossless: bool) -> bytes:

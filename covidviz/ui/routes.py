@@ -1,45 +1,56 @@
-"""The app's own read-only addresses: X-ray pictures, heat maps, and Plotly's script. A route checks by itself.
+"""The app's own read-only addresses. A route checks by itself: it does not pass through the main script.
 
-    /img/{run}/{sample_id}.{t|f}.webp           thumbnail (160 px) or full picture (up to 1024 px)
-    /cam/{run}/{sample_id}.{class}.{t|f}.webp   heat map of that class index; ?s=image: on its own scale
-    /vendor/plotly.min.js
+    GET  /img/{run}/{sample_id}.{t|f}.webp   thumbnail (160 px) or full picture (up to 1024 px)
+    GET  /cam/{run}/{sample_id,...}.bin      raw heat maps of up to 64 images (see `pictures.heat_maps`)
+    GET  /list/{run}?split=...&page=K        one page of the images of a query (see `album`), as JSON; ids=1: all ids
+    POST /export/{run}/{csv|png}             JSON {ids, heat, title}: table or contact sheet of these images
+    GET  /dataset/{word}/{sample_id}.webp    thumbnail of a dataset without a run, if a page offered it
+    GET  /vendor/plotly.min.js
 
-Pictures are asked for with `?v=<content key>`, so the browser may keep them for ever. Whatever can't be shown is a 404.
+Pictures and maps are asked for with `?v=<content key>`, so the browser may keep them for ever. Whatever can't be shown
+is a 404.
 """
 
 from __future__ import annotations
 
 import importlib.util
+import json
 import logging
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import streamlit as st
+from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import FileResponse, Response
 from starlette.routing import Route
 
 from covidviz.errors import CovidvizError
-from covidviz.ui import pictures
+from covidviz.ui import dataset_pictures, pictures
 
 __all__ = ["ROUTES"]
 
 SAMPLE_ID = r"[A-Za-z0-9_-]{1,64}"
 IMAGE_NAME = re.compile(rf"(?P<sample>{SAMPLE_ID})\.(?P<kind>[tf])\.webp")
-HEAT_NAME = re.compile(rf"(?P<sample>{SAMPLE_ID})\.(?P<label>\d{{1,3}})\.(?P<kind>[tf])\.webp")
+HEAT_NAMES = re.compile(rf"{SAMPLE_ID}(?:,{SAMPLE_ID}){{0,63}}\.bin")
 HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "Cross-Origin-Resource-Policy": "same-origin",  # no other web page may show a patient's X-ray
 }
+NO_STORE = {**HEADERS, "Cache-Control": "no-store"}
 FOR_EVER = {**HEADERS, "Cache-Control": "private, max-age=31536000, immutable"}
+
+EXPORTS = {"csv": "text/csv; charset=utf-8", "png": "image/png"}
+MAX_BODY = 8_000_000  # bytes; ids of some 100,000 images
 
 log = logging.getLogger(__name__)
 
 
 def _missing(status: int = 404) -> Response:
-    return Response(status_code=status, headers={**HEADERS, "Cache-Control": "no-store"})
+    return Response(status_code=status, headers=NO_STORE)
 
 
 def _host_allowed(request: Request) -> bool:
@@ -48,35 +59,83 @@ def _host_allowed(request: Request) -> bool:
     return not allowed or "*" in allowed or (request.url.hostname or "").lower().rstrip(".") in allowed
 
 
-def _served(draw: Callable[[Request], bytes | None]) -> Callable[[Request], Response]:
-    def endpoint(request: Request) -> Response:
-        if not _host_allowed(request):
-            return _missing(403)
-        try:
-            content = draw(request)
-        except (CovidvizError, OSError, ValueError) as error:
-            log.info("%s: %s", request.url.path, error)
-            content = None
-        return _missing() if content is None else Response(content, media_type="image/webp", headers=FOR_EVER)
+def _served(
+    kind: str, headers: Mapping[str, str]
+) -> Callable[[Callable[[Request], bytes | None]], Callable[[Request], Response]]:
+    def decorate(draw: Callable[[Request], bytes | None]) -> Callable[[Request], Response]:
+        def endpoint(request: Request) -> Response:
+            if not _host_allowed(request):
+                return _missing(403)
+            try:
+                content = draw(request)
+            except (CovidvizError, OSError, ValueError, KeyError) as error:
+                log.info("%s: %s", request.url.path, error)
+                content = None
+            return _missing() if content is None else Response(content, media_type=kind, headers=dict(headers))
 
-    return endpoint
+        return endpoint
+
+    return decorate
 
 
-@_served
+@_served("image/webp", FOR_EVER)
 def image(request: Request) -> bytes | None:
     """One X-ray."""
     run, name = pictures.find(request.path_params["run"]), IMAGE_NAME.fullmatch(request.path_params["name"])
     return None if run is None or name is None else pictures.picture(run, name["sample"], name["kind"])
 
 
-@_served
+@_served("application/octet-stream", FOR_EVER)
 def heat(request: Request) -> bytes | None:
-    """One heat map."""
-    run, name = pictures.find(request.path_params["run"]), HEAT_NAME.fullmatch(request.path_params["name"])
-    if run is None or name is None:
+    """The raw heat maps of some images."""
+    run, name = pictures.find(request.path_params["run"]), request.path_params["name"]
+    if run is None or HEAT_NAMES.fullmatch(name) is None:
         return None
-    per_image = request.query_params.get("s") == "image"
-    return pictures.heat_map(run, name["sample"], int(name["label"]), name["kind"], per_image=per_image)
+    return pictures.heat_maps(run, name.removesuffix(".bin").split(","))
+
+
+@_served("application/json", NO_STORE)
+def listed(request: Request) -> bytes | None:
+    """One page of a query, or the ids of all its images."""
+    from covidviz.ui import image_answers
+
+    run = pictures.find(request.path_params["run"])
+    return None if run is None else image_answers.listed(run, request.query_params.get)
+
+
+async def export(request: Request) -> Response:
+    """A table or a contact sheet of chosen images, as a file to keep."""
+    kind = request.path_params["kind"]
+    if not _host_allowed(request):
+        return _missing(403)
+    size = request.headers.get("content-length", "")
+    if kind not in EXPORTS or not size.isdigit() or int(size) > MAX_BODY:
+        return _missing(400)
+    try:
+        asked = json.loads(await request.body())
+    except (ValueError, RecursionError):
+        return _missing(400)
+    if not isinstance(asked, dict) or not isinstance(asked.get("ids"), list):
+        return _missing(400)
+    # Drawing takes a second or two, in which the server has other things to do.
+    content = await run_in_threadpool(_export, request.path_params["run"], kind, asked)
+    if content is None:
+        return _missing()
+    name = f"{request.path_params['run']}-images.{kind}"
+    return Response(
+        content, media_type=EXPORTS[kind], headers={**NO_STORE, "Content-Disposition": f'attachment; filename="{name}"'}
+    )
+
+
+def _export(run_id: str, kind: str, asked: dict[str, Any]) -> bytes | None:
+    from covidviz.ui import image_answers
+
+    run = pictures.find(run_id)
+    try:
+        return None if run is None else image_answers.exported(run, kind, asked)
+    except (CovidvizError, OSError, ValueError) as error:
+        log.info("export of %s: %s", run_id, error)
+        return None
 
 
 @lru_cache(maxsize=1)
@@ -100,5 +159,8 @@ def plotly(request: Request) -> Response:
 ROUTES = [
     Route("/img/{run}/{name}", image),
     Route("/cam/{run}/{name}", heat),
+    Route("/list/{run}", listed),
+    Route("/export/{run}/{kind}", export, methods=["POST"]),
+    Route("/dataset/{word}/{name}", _served("image/webp", FOR_EVER)(dataset_pictures.draw)),
     Route("/vendor/plotly.min.js", plotly),
 ]

@@ -6,7 +6,7 @@ import pytest
 
 from covidviz.errors import InputError
 from covidviz.evaluation.metrics import confusion
-from covidviz.evaluation.ranking import cells, judged, labels_of, prob_of, select
+from covidviz.evaluation.ranking import ORDERS, cells, judged, label_of, labels_of, prob_of, select
 
 CLASSES = ("covid19", "normal", "pneumonia")
 
@@ -38,7 +38,7 @@ def test_every_row_keeps_its_own_numbers_through_filters_and_orders(task: str) -
     own, said = samples.set_index("sample_id"), predictions.set_index("sample_id")
     frame = judged(samples, predictions, CLASSES, task)
     assert len(frame) == len(samples)
-    for order in ("worst", "best", "all"):
+    for order in ORDERS:
         for row in select(frame, CLASSES, task, split="val", order=order).to_dict("records"):
             assert row["path"] == own.loc[row["sample_id"], "path"]
             assert row["loss"] == said.loc[row["sample_id"], "loss"]
@@ -99,6 +99,70 @@ def test_multi_label_right_means_the_label_that_is_looked_at() -> None:
     assert found["right"].all()
     assert found["confidence"].equals(found["prob_covid19"].astype(float))
     assert not frame.loc[found.index, "right"].all()  # other labels of these images are wrong
+
+
+def test_the_most_uncertain_have_the_smallest_margin_right_or_wrong() -> None:
+    frame = judged(*frames(), CLASSES, "single-label")
+    rows = select(frame, CLASSES, "single-label", order="uncertain")
+    top = np.sort(prob_of(rows, CLASSES), axis=1)
+    margin = top[:, -1] - top[:, -2]
+    assert len(rows) == len(frame)
+    assert (np.diff(margin) >= -1e-12).all()
+    assert set(rows["right"].head(20)) == {True, False}
+
+
+def test_multi_label_uncertainty_is_the_distance_from_the_threshold() -> None:
+    frame = judged(*frames(task="multi-label"), CLASSES, "multi-label")
+    distance = np.abs(prob_of(select(frame, CLASSES, "multi-label", order="uncertain"), CLASSES) - 0.5).min(axis=1)
+    assert (np.diff(distance) >= -1e-12).all()
+    one = select(frame, CLASSES, "multi-label", order="uncertain", pred="normal")
+    assert (np.diff(np.abs(one["prob_normal"].astype(float) - 0.5)) >= -1e-12).all()
+
+
+def test_a_random_order_is_stable_and_another_seed_is_another_one(task: str) -> None:
+    frame = judged(*frames(task=task), CLASSES, task)
+
+    def ids(seed: int, **given: str) -> list[str]:
+        return select(frame, CLASSES, task, order="random", seed=seed, **given)["sample_id"].tolist()
+
+    assert ids(1) == ids(1)
+    assert ids(1) != ids(2)
+    assert sorted(ids(1)) == sorted(ids(2)) == sorted(frame["sample_id"])
+    some = ids(1, cls="normal")  # a filter takes images away and moves none
+    assert some == [name for name in ids(1) if name in set(some)]
+
+
+def test_a_predicted_class_keeps_images_for_which_it_was_said(task: str) -> None:
+    frame = judged(*frames(task=task), CLASSES, task)
+    rows = select(frame, CLASSES, task, pred="normal")
+    prob = prob_of(frame, CLASSES)
+    said = prob.argmax(1) == 1 if task == "single-label" else prob[:, 1] >= 0.5
+    assert set(rows["sample_id"]) == set(frame["sample_id"][said])
+    both = select(frame, CLASSES, task, cls="normal", pred="normal")
+    cell = select(frame, CLASSES, task, cell="1-1" if task == "single-label" else "1-tp")
+    assert set(both["sample_id"]) == set(cell["sample_id"])
+
+
+def test_a_source_keeps_its_images_and_no_source_none() -> None:
+    samples, predictions = frames()
+    frame = judged(samples.assign(source=["a", "b"] * 100), predictions, CLASSES, "single-label")
+    assert set(select(frame, CLASSES, "single-label", source="a")["source"]) == {"a"}
+    assert len(select(frame, CLASSES, "single-label", source="a")) == 100
+    assert select(frame.drop(columns="source"), CLASSES, "single-label", source="a").empty
+
+
+def test_the_label_that_is_judged() -> None:
+    assert label_of(CLASSES) is None
+    assert label_of(CLASSES, cell="2-fn") == "pneumonia"
+    assert label_of(CLASSES, cls="normal", pred="covid19") == "normal"
+    assert label_of(CLASSES, pred="covid19") == "covid19"
+
+
+def test_one_class_has_no_second_and_no_image_no_margin() -> None:
+    frame = judged(*frames(), CLASSES, "single-label")
+    assert select(frame, CLASSES[:1], "single-label", order="uncertain").shape[0] == len(frame)
+    assert select(frame.head(0), CLASSES, "single-label", order="uncertain").empty
+    assert select(frame.head(0), CLASSES, "single-label", order="random", pred="normal").empty
 
 
 def test_a_loss_that_is_no_number_comes_first() -> None:

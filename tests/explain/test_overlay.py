@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from covidviz.explain.overlay import cam_image, colourise, common_scale, overlay
+from covidviz.explain.overlay import PALETTES, cam_image, colourise, common_scale, overlay
 
 
 def rgba(picture: Image.Image) -> np.ndarray:
@@ -106,3 +106,12 @@ def test_overlay_shows_the_x_ray_where_it_is_cold_and_colour_where_it_is_hot():
 def test_needs_no_torch():
     code = "import sys, covidviz.explain.overlay; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+@pytest.mark.parametrize("name", PALETTES)
+def test_every_palette_gets_lighter_all_the_way_and_more_opaque(name: str) -> None:
+    drawn = np.asarray(colourise(np.linspace(0, 1, 256)[None], (256, 1), name))[0].astype(float)
+    assert (np.diff(drawn[:, 3]) >= 0).all()
+    linear = np.where(drawn[:, :3] <= 10, drawn[:, :3] / 3294.6, ((drawn[:, :3] / 255 + 0.055) / 1.055) ** 2.4)
+    light = linear @ [0.2126, 0.7152, 0.0722]
+    assert (np.diff(light[::16]) > 0).all()

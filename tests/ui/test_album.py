@@ -13,7 +13,8 @@ from covidviz.evaluation.ranking import select
 from covidviz.store import layout
 from covidviz.store.reader import Run
 from covidviz.ui import album as albums
-from covidviz.ui.album import album, page_of
+from covidviz.ui.album import album, page_of, query_album
+from covidviz.ui.image_query import Query, query_of, rows_of, sources
 from covidviz.ui.results import Results, results
 
 
@@ -69,19 +70,53 @@ def test_multi_label_captions_name_all_labels_and_the_number_that_is_judged(runs
     assert all(item["what"].endswith("→ none") for item in nothing)
 
 
-def test_pages_know_their_neighbours(runs: Path, data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_query_brings_the_page_of_its_image_and_says_where_the_others_are(
+    runs: Path, data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(albums, "PER_PAGE", 5)
     run = finished_run(runs, data)
     judged = found(run)
-    rows = select(judged.frame, judged.classes, judged.task, split="train")
+    query = Query("train", "random", seed=3)
+    rows = rows_of(run, query)
     ids = rows["sample_id"].tolist()
-    middle = album(run, rows, judged.classes, judged.task, page=1)
-    assert [item["id"] for item in middle["items"]] == ids[5:10]
-    assert (middle["before"], middle["after"], middle["offset"], middle["total"]) == (ids[4], ids[10], 5, len(ids))
-    assert album(run, rows, judged.classes, judged.task, page=0)["before"] is None
-    assert album(run, rows, judged.classes, judged.task, page=len(ids) // 5)["after"] is None
+    shown = query_album(run, judged, rows, query, ids[7])
+    assert [item["id"] for item in shown["items"]] == ids[5:10]
+    assert (shown["offset"], shown["total"], shown["page"]) == (5, len(ids), 5)
+    assert shown["opened"] == {"id": ids[7], "at": 7}
+    assert shown["list"] == f"/list/{run.id}?split=train&order=random&seed=3"
+    first = query_album(run, judged, rows, query, "unknown")
+    assert (first["offset"], first["opened"]) == (0, None)
+    alone = album(run, rows, judged.classes, judged.task)
+    assert (alone["total"], alone["list"]) == (5, None)  # without an address for more, the page is all
     assert [page_of(ids, ids[k]) for k in (0, 4, 5, 11)] == [0, 0, 1, 2]
     assert page_of(ids, None) == page_of(ids, "unknown") == 0
+
+
+def test_a_query_is_what_the_link_says_as_far_as_the_run_has_it(runs: Path, data: Path) -> None:
+    judged = found(finished_run(runs, data))
+
+    def ask(**link: str) -> Query:
+        return query_of(link.get, judged)
+
+    assert ask() == Query("val", "worst")
+    assert ask(cls="covid19", pred="normal") == Query("val", "all", cell="0-1")  # both are a cell
+    assert ask(cell="2-0", cls="covid19", order="best") == Query("val", "best", cell="2-0")
+    assert ask(source="noise", split="test") == Query("test", "worst", source="noise")
+    assert ask(order="random", seed="12").seed == 12
+    for wrong in ("-1", "x", "１２", "9" * 40, ""):
+        assert ask(seed=wrong).seed == 1
+    assert ask(split="x", order="x", cls="x", pred="x", cell="0-fn", source="x") == Query("val", "worst")
+    assert sources(judged) == ["noise"]
+    assert ask(cls="covid19").judged(judged) is None
+
+
+def test_multi_label_queries_keep_both_classes_and_name_the_one_that_is_judged(runs: Path, data: Path) -> None:
+    judged = found(finished_run(runs, data, task="multi-label", loss="bce"))
+    query = query_of({"cls": "covid19", "pred": "normal"}.get, judged)
+    assert (query.cls, query.pred, query.cell) == ("covid19", "normal", None)
+    assert query.judged(judged) == "covid19"
+    assert query_of({"cell": "1-fn"}.get, judged).judged(judged) == "normal"
+    assert query_of({}.get, judged).judged(judged) is None
 
 
 def test_maps_and_files_that_are_missing_are_said(runs: Path, data: Path) -> None:

@@ -9,17 +9,18 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from explored import finished_run, make_dataset
 from PIL import Image
 from starlette.applications import Starlette
 from starlette.testclient import TestClient
 
-from covidviz.explain.overlay import colourise, common_scale
+from covidviz.explain.overlay import common_scale
 from covidviz.paths import cache_dir
 from covidviz.store import layout
 from covidviz.store.reader import Run
-from covidviz.ui import pictures, routes
+from covidviz.ui import image_answers, pictures, routes
 from covidviz.ui.routes import ROUTES
 
 
@@ -64,7 +65,7 @@ def test_a_full_picture_is_exact_and_a_thumbnail_is_small(client: TestClient, ru
 def test_headers_let_the_browser_keep_pictures_and_no_other_site_show_them(client: TestClient, run: Run) -> None:
     for path in (
         f"/img/{run.id}/{sample(run)['sample_id']}.t.webp",
-        f"/cam/{run.id}/{sample(run)['sample_id']}.0.t.webp",
+        f"/cam/{run.id}/{sample(run)['sample_id']}.bin",
     ):
         headers = client.get(path).headers
         assert headers["cache-control"] == "private, max-age=31536000, immutable"
@@ -72,24 +73,26 @@ def test_headers_let_the_browser_keep_pictures_and_no_other_site_show_them(clien
         assert headers["cross-origin-resource-policy"] == "same-origin"
 
 
+def maps(content: bytes) -> tuple[np.ndarray, np.ndarray]:
+    """What `pictures.heat_maps` packed: scale [n, C], maps [n, C, h, w]."""
+    n, c, h, w = np.frombuffer(content, "<u4", 4)
+    scale = np.frombuffer(content, "<f4", n * c, 16).reshape(n, c)
+    return scale, np.frombuffer(content, np.uint8, n * c * h * w, 16 + 4 * n * c).reshape(n, c, h, w)
+
+
 def test_a_heat_map_is_that_of_its_sample_class_and_scale(client: TestClient, run: Run) -> None:
-    one = sample(run, "test", 2)
+    test, train = [sample(run, "test", row)["sample_id"] for row in (2, 0)], sample(run, "train")["sample_id"]
     cams, val = run.cams("test"), run.cams("val")
     assert cams is not None
     assert val is not None
-    row = list(cams.sample_id).index(one["sample_id"])
-    scale = common_scale(cams.scale, val.scale)
-    for label in range(3):
-        heat = cams.maps[row, label].astype(np.float32)
-        for address, expected in (
-            ("", colourise(heat * cams.scale[row, label] / scale, (160, 160))),
-            ("?s=image", colourise(heat, (160, 160))),
-        ):
-            shown = pixels(client.get(f"/cam/{run.id}/{one['sample_id']}.{label}.t.webp{address}").content)
-            assert shown.mode == "RGBA"
-            got, want = (np.asarray(image.getchannel("A"), dtype=int) for image in (shown, expected))
-            assert np.abs(got - want).max() <= 2
-    assert pixels(client.get(f"/cam/{run.id}/{one['sample_id']}.1.f.webp").content).size == (512, 512)
+    scale, values = maps(client.get(f"/cam/{run.id}/{test[0]},{train},{test[1]}.bin?v=1").content)
+    assert values.shape == (3, 3, 4, 4)
+    full = common_scale(cams.scale, val.scale)
+    for k, sample_id in ((0, test[0]), (2, test[1])):
+        row = list(cams.sample_id).index(sample_id)
+        assert np.abs(values[k] / 255 - cams.maps[row].astype(np.float32)).max() < 0.5 / 255 + 1e-3
+        assert scale[k] == pytest.approx(cams.scale[row] / full)
+    assert np.isnan(scale[1]).all()  # the training split has none
 
 
 def test_the_second_time_comes_from_the_cache_and_a_changed_file_does_not(
@@ -139,13 +142,89 @@ def test_runs_that_are_none(client: TestClient, run: Run, run_id: str) -> None:
 
 def test_maps_that_were_not_logged(client: TestClient, run: Run) -> None:
     train, val = sample(run, "train")["sample_id"], sample(run)["sample_id"]
-    assert client.get(f"/cam/{run.id}/{train}.0.t.webp").status_code == 404
-    assert client.get(f"/cam/{run.id}/{val}.3.t.webp").status_code == 404
-    assert client.get(f"/cam/{run.id}/{val}.999.t.webp").status_code == 404
+    assert client.get(f"/cam/{run.id}/{train}.bin").status_code == 404
+    assert client.get(f"/cam/{run.id}/{','.join([val] * 65)}.bin").status_code == 404
+    key = pictures.heat_key(run, "val")
     (run.dir / "cams/val.npz").write_bytes(b"PK broken")
-    assert client.get(f"/cam/{run.id}/{val}.0.t.webp").status_code == 404
+    assert client.get(f"/cam/{run.id}/{val}.bin").status_code == 404
+    assert pictures.heat_key(run, "val") != key
     assert pictures.heat_ids(run, "val") == frozenset()
     assert pictures.heat_ids(run, "test")
+
+
+def test_a_list_brings_each_image_of_a_query_once(
+    client: TestClient, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(image_answers, "PER_PAGE", 4)
+    address = f"/list/{run.id}?split=train&order=random&seed=5"
+    ids = client.get(f"{address}&ids=1").json()["ids"]
+    pages = [client.get(f"{address}&page={k}").json()["items"] for k in range(3)]
+    assert [len(page) for page in pages] == [4, 2, 0]
+    assert [item["id"] for page in pages for item in page] == ids
+    known = run.samples()
+    assert known is not None
+    assert set(ids) == set(known.loc[known["split"] == "train", "sample_id"])
+    assert client.get(f"{address}&page=-1").json() == client.get(f"{address}&page=0").json()
+    assert client.get(f"{address}&page=0").headers["cache-control"] == "no-store"
+    assert client.get("/list/20260101-000000-x-0000").status_code == 404
+    (run.dir / layout.PREDICTIONS).unlink()
+    assert client.get(address).status_code == 404
+
+
+def test_a_table_holds_the_chosen_images_in_their_order(client: TestClient, run: Run) -> None:
+    known, said = run.samples(), run.predictions()
+    assert known is not None
+    assert said is not None
+    ids = known["sample_id"].tolist()[::-3]
+    answer = client.post(f"/export/{run.id}/csv", json={"ids": [*ids, "unknown"]})
+    assert answer.headers["content-disposition"] == f'attachment; filename="{run.id}-images.csv"'
+    frame = pd.read_csv(io.BytesIO(answer.content), dtype={"sample_id": str})
+    assert frame["sample_id"].tolist() == ids
+    assert set(frame["run"]) == {run.id}
+    wanted = said.set_index("sample_id").loc[ids]
+    for name in ("prob_covid19", "prob_normal", "prob_pneumonia", "loss"):
+        assert frame[name].to_numpy() == pytest.approx(wanted[name].to_numpy(), rel=1e-5)
+    labels = known.set_index("sample_id").loc[ids, ["label_covid19", "label_normal", "label_pneumonia", "path"]]
+    assert frame[list(labels)].to_numpy().tolist() == labels.to_numpy().tolist()
+
+
+def test_a_contact_sheet_shows_the_chosen_images_with_their_maps(
+    client: TestClient, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ids = [sample(run, row=row)["sample_id"] for row in range(3)]
+
+    def sheet(**heat: object) -> Image.Image:
+        answer = client.post(f"/export/{run.id}/png", json={"ids": ids, "heat": heat, "title": "عنوان " * 60})
+        assert answer.headers["content-type"] == "image/png"
+        return pixels(answer.content).convert("RGB")
+
+    plain = sheet()
+    first = pixels(client.get(f"/img/{run.id}/{ids[0]}.t.webp").content).convert("RGB")
+    left, top = 8 + (160 - first.width) // 2, 44 + (160 - first.height) // 2
+    assert plain.crop((left, top, left + first.width, top + first.height)).tobytes() == first.tobytes()
+    coloured = np.asarray(sheet(opacity=100, colours="viridis", own=True, label=1), dtype=int)
+    assert np.ptp(np.asarray(plain, dtype=int)[60:180, 20:150], axis=2).max() <= 5  # its background
+    assert np.ptp(coloured[60:180, 20:150], axis=2).max() > 40
+    for odd in ({"opacity": "x", "colours": [], "label": -1}, {"opacity": 1000, "colours": "jet", "label": 99}):
+        assert sheet(**odd).size == plain.size
+    monkeypatch.setattr(image_answers, "SHEET_LIMIT", 1)
+    assert sheet().height == plain.height
+
+
+@pytest.mark.parametrize("body", [b"", b"[]", b"{", b'{"ids": 3}', b'{"ids": []}', b'{"ids": ["unknown"]}'])
+def test_nothing_to_export(client: TestClient, run: Run, body: bytes) -> None:
+    for kind in ("csv", "png"):
+        assert client.post(f"/export/{run.id}/{kind}", content=body).status_code in (400, 404)
+
+
+def test_exports_are_guarded(client: TestClient, run: Run, data: Path) -> None:
+    body = {"ids": [sample(run)["sample_id"]]}
+    assert client.post(f"/export/{run.id}/exe", json=body).status_code == 400
+    assert client.post("/export/20260101-000000-x-0000/csv", json=body).status_code == 404
+    assert client.get(f"/export/{run.id}/csv").status_code == 405
+    assert client.post(f"/export/{run.id}/csv", json={"ids": ["x" * 9_000_000]}).status_code == 400
+    shutil.rmtree(data)  # a sheet of missing images says so
+    assert client.post(f"/export/{run.id}/png", json=body).status_code == 200
 
 
 def replace_path(run: Run, sample_id: str, path: str) -> None:
@@ -209,6 +288,8 @@ def test_a_host_that_is_not_allowed_sees_nothing(run: Run, monkeypatch: pytest.M
     rebound = TestClient(app, base_url="http://evil.example:8501")
     assert rebound.get(address).status_code == 403
     assert rebound.get("/vendor/plotly.min.js").status_code == 404
+    assert rebound.get(f"/list/{run.id}").status_code == 403
+    assert rebound.post(f"/export/{run.id}/csv", json={"ids": [sample(run)["sample_id"]]}).status_code == 403
 
 
 def test_plotly_is_served_from_the_package(client: TestClient) -> None:

@@ -1,17 +1,27 @@
-"""Tiles of X-rays with their heat maps; the opacity slider is a CSS variable and sends nothing."""
+"""Tiles of X-rays with their heat maps, and one of them large. Opacity, colours, class and zoom send nothing.
+
+The tiles stay few in the document however many images there are; the browser asks the app's own routes for the pages of
+the list, the pictures and the raw heat maps that come into view. See gallery.js, viewer.js, store.js and heat.js.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import streamlit as st
 
+from covidviz.explain.overlay import PALETTES
 from covidviz.ui.components import component, text
 
-__all__ = ["gallery"]
+__all__ = ["browser", "gallery"]
 
-_gallery = component("gallery", text("heatbar.html") + '<div class="tiles cv"></div>')
+ROOM = "640px"
+
+_html = text("gallery.html").replace("<!-- viewer -->", text("viewer.html"))
+_gallery = component(
+    "gallery", _html.replace("<!-- heatbar -->", text("heatbar.html")), parts=("heat", "store", "viewer")
+)
 
 
 def gallery(
@@ -21,21 +31,62 @@ def gallery(
     label: str,
     key: str,
     on_pick: Callable[[str], None],
-    bar: bool = True,
-    room: str = "640px",
+    room: str = ROOM,
 ) -> None:
-    """Draw the images of an `covidviz.ui.album.album`.
+    """Tiles only: a click says which.
 
     Args:
+        album: of `covidviz.ui.album`.
         selected: sample id to mark.
         label: what these images are, for screen readers.
         on_pick: called before the next script run with the sample id of the clicked tile.
-        bar: with its own heat map slider; a viewer on the same page has one that counts for both.
         room: height (CSS) beyond which the tiles scroll.
     """
 
     def picked() -> None:
         on_pick(str(st.session_state[key]["picked"]["id"]))
 
-    data = {**album, "selected": selected, "label": label, "bar": bar, "room": room}
-    _gallery(key=key, data=data, on_picked_change=picked)
+    data = {**album, "selected": selected, "label": label, "room": room, "palettes": PALETTES}
+    _gallery(key=key, data=data, on_picked_change=picked, on_opened_change=_nothing, on_explain_change=_nothing)
+
+
+def browser(
+    album: dict[str, Any],
+    *,
+    label: str,
+    key: str,
+    on_open: Callable[[str | None], None],
+    title: str = "",
+    explain: dict[str, Any] | None = None,
+    on_explain: Callable[[Sequence[str]], None] | None = None,
+    select: bool = True,
+    room: str = ROOM,
+) -> None:
+    """Tiles, and a click or Enter shows one of them over the whole window; the arrow keys go on to its neighbours.
+
+    Args:
+        album: of `covidviz.ui.album.query_album`; its `opened` is shown large.
+        label: what these images are, for screen readers.
+        on_open: called before the next script run with the sample id that is shown large, None when it was closed.
+        title: head line of a contact sheet.
+        explain: how images without a heat map get one: `missing` how many there are, `weights` whether it can be done,
+            `task` None or {`busy`, `line`, `share`, `failed`}. None: it is not offered.
+        on_explain: called with the sample ids to explain; empty means the first ones.
+        select: with check boxes, to export what is selected.
+    """
+
+    def opened() -> None:
+        on_open(str(st.session_state[key]["opened"]["id"]) or None)
+
+    def explained() -> None:
+        if on_explain is not None:
+            on_explain([str(name) for name in st.session_state[key]["explain"]["ids"]])
+
+    data = {
+        **album, "label": label, "room": room, "palettes": PALETTES, "title": title, "views": True, "picks": select,
+        "explain": explain,
+    }  # fmt: skip
+    _gallery(key=key, data=data, on_picked_change=_nothing, on_opened_change=opened, on_explain_change=explained)
+
+
+def _nothing() -> None: ...

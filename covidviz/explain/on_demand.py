@@ -1,0 +1,108 @@
+"""Heat maps for images that have none: those of the training split, or of a run that logged no maps. Needs torch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from covidviz.data.images import decode
+from covidviz.errors import DataError, InputError, StoreError
+from covidviz.explain.cam import log_cams
+from covidviz.explain.explained import explained, folder
+from covidviz.store import layout
+from covidviz.store.files import replacing, saving
+from covidviz.store.reader import Run
+from covidviz.training.inference import load_model
+
+__all__ = ["explain_samples"]
+
+AT_ONCE = 16  # what is finished is kept after this many, so that the first maps show while the rest is made
+
+
+def explain_samples(
+    run_dir: Path, split: str, sample_ids: Sequence[str], on_progress: Callable[[int, int], None] | None = None
+) -> int:
+    """Make the Grad-CAM maps of these samples with the run's best network, on the CPU, and keep them.
+
+    Args:
+        split: the split of all of them.
+        sample_ids: those with a map already made on demand are passed over.
+        on_progress: called with (images done, all).
+
+    Returns:
+        How many maps were made; an image that can't be read gets none.
+
+    Raises:
+        InputError: an unknown split, or no such sample in it.
+        DataError: none of the images can be read.
+        StoreError, WeightsError: as `covidviz.training.inference.load_model`; the cache can't be written.
+    """
+    if split not in layout.SPLITS:
+        raise InputError(f"split: {split!r} given, accepted: {', '.join(layout.SPLITS)}")
+    run = Run(run_dir)
+    samples = run.samples()
+    rows = samples[samples["split"] == split].assign(sample_id=samples["sample_id"].astype(str))
+    paths = dict(zip(rows["sample_id"], rows["path"].astype(str), strict=True))
+    known = explained(run, split)
+    done = frozenset() if known is None else frozenset(map(str, known.sample_id))
+    wanted = [name for name in dict.fromkeys(sample_ids) if name not in done]
+    if unknown := [name for name in wanted if name not in paths]:
+        raise InputError(f"sample: {unknown[0]!r} given, which is not in {split} of {run.id}")
+    if not wanted:
+        return 0
+    model, config = load_model(run_dir)
+    given = Path(config.data).expanduser()
+    root = given.parent if given.suffix.lower() == ".csv" else given
+    kept = _Kept(run)
+    errors: list[str] = []
+    made = 0
+    for start in range(0, len(wanted), AT_ONCE):
+        ids = wanted[start : start + AT_ONCE]
+        images, unreadable = decode(root, [paths[name] for name in ids], config.image_size)
+        errors += [error for _, error in unreadable]
+        good = np.setdiff1d(np.arange(len(ids)), [row for row, _ in unreadable])
+        if len(good):
+            log_cams(model, config, split, [ids[row] for row in good], images[good], kept, "cpu")
+            made += len(good)
+        if on_progress is not None:
+            on_progress(start + len(ids), len(wanted))
+    if errors and not made:
+        raise DataError(errors[0])
+    return made
+
+
+class _Kept:
+    """A `CamWriter` that adds to what is kept; a reader sees the file before or after, never half of it."""
+
+    def __init__(self, run: Run) -> None:
+        self.run = run
+
+    def cams(
+        self,
+        split: str,
+        sample_id: Sequence[str],
+        classes: Sequence[str],
+        maps: NDArray[np.float16],
+        scale: NDArray[np.float32],
+        method: str,
+        layer: str,
+    ) -> None:
+        """Append the maps [N, C, h, w] in 0..1 and their scale [N, C]."""
+        ids = np.asarray(sample_id, dtype=np.str_)
+        before = explained(self.run, split)
+        if before is not None and before.maps.shape[1:] == maps.shape[1:]:
+            ids = np.concatenate([before.sample_id, ids])
+            maps, scale = np.concatenate([before.maps, maps]), np.concatenate([before.scale, scale])
+        file = folder(self.run) / layout.CAMS / f"{split}.npz"
+        if not self.run.dir.is_dir():
+            raise StoreError(f"{self.run.dir} is gone")
+        with saving(file):
+            file.parent.mkdir(parents=True, exist_ok=True)
+        with replacing(file) as temporary, temporary.open("wb") as out:
+            np.savez(
+                out, allow_pickle=False, sample_id=ids, classes=np.asarray(classes, dtype=np.str_), maps=maps,
+                scale=scale, method=np.array(method), layer=np.array(layer),
+            )  # fmt: skip
