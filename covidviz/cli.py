@@ -291,7 +291,7 @@ def _runs_list(args: argparse.Namespace) -> Answer:
     ]  # fmt: skip
     widths = [max(map(len, column)) for column in zip(*table, strict=True)]
     lines = ["  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in table]
-    return Answer([dataclasses.asdict(row) for row in rows], "\n".join(lines) if rows else "no runs yet")
+    return Answer([row.document() for row in rows], "\n".join(lines) if rows else "no runs yet")
 
 
 def _runs_show(args: argparse.Namespace) -> Answer:

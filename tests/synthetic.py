@@ -59,6 +59,7 @@ def write_synthetic_run(
         "state": "running" if state == "lost" else state, "epoch": done, "epochs": epochs, "progress": done / epochs,
         "eta_s": None, "heartbeat": created + 10 * done, "device": "cpu", "host": "laptop", "pid": 1234,
         "pid_start": None, "error": None, "created": created, "started": created + 1, "finished": created + 10 * done,
+        "support": {"train": dict.fromkeys(config.classes, 40), "val": dict.fromkeys(config.classes, 12)},
     }  # fmt: skip
     if state == "queued":
         status |= {"heartbeat": None, "pid": None, "host": None, "started": None, "finished": None}

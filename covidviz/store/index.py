@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 import time
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ from covidviz.store import layout
 from covidviz.store.files import read_json, read_lines
 from covidviz.store.reader import read_notes
 from covidviz.store.status import Status, conclude, parse_status
-from covidviz.store.summary import best_validation_line, better, is_number
+from covidviz.store.summary import Curves, is_number
 
 __all__ = ["RunIndex", "RunSummary"]
 
@@ -52,6 +52,14 @@ class RunSummary:
     archived: bool = False
     note: str = ""
     error: str | None = None
+    critical: str = ""  # the critical class
+    support: int | None = None  # samples of it in the validation split
+    curves: Curves = field(default_factory=Curves)  # of the validation split
+    settings: dict[str, Any] = field(default_factory=dict)  # config.json as it is
+
+    def document(self) -> dict[str, Any]:
+        """What a list of runs says of this one, without its curves and all its settings."""
+        return {f.name: getattr(self, f.name) for f in fields(self) if f.name not in ("curves", "settings")}
 
 
 class RunIndex:
@@ -94,7 +102,7 @@ class _Entry:
         self._config: dict[str, Any] = {}
         self._monitor = ""
         self._offset = 0
-        self._best: dict[str, Any] | None = None
+        self._curves = Curves()
         self._row: RunSummary | None = None
 
     def refresh(self, now: float) -> RunSummary:
@@ -110,13 +118,13 @@ class _Entry:
             if raw is not None:
                 self._status = parse_status(raw)
             if self._status.pid != trainer:  # resumed: it rewound, and may have grown again since
-                self._offset, self._best, metrics_changed = 0, None, True
+                self._offset, self._curves, metrics_changed = 0, Curves(), True
         if config_changed:
             self._config = read_json(self.dir / layout.CONFIG) or {}
             monitor = self._config.get("monitor")
             self._monitor = monitor if isinstance(monitor, str) else "val_macro_f1"
-        if metrics_changed or config_changed:
-            self._read_metrics(again=config_changed)
+        if metrics_changed:
+            self._read_metrics()
         if self._row is None or status_changed or config_changed or notes_changed or metrics_changed:
             self._row = self._summary()
         if self._row.state == "running":
@@ -136,14 +144,11 @@ class _Entry:
         self._versions[name] = version
         return True
 
-    def _read_metrics(self, again: bool) -> None:
-        if again or self._versions[layout.METRICS][1] < self._offset:  # a resumed run rewinds
-            self._offset, self._best = 0, None
+    def _read_metrics(self) -> None:
+        if self._versions[layout.METRICS][1] < self._offset:  # a resumed run rewinds
+            self._offset, self._curves = 0, Curves()
         data, self._offset = read_lines(self.dir / layout.METRICS, self._offset)
-        metric = self._monitor.removeprefix("val_")
-        row = best_validation_line(data, metric)
-        if row is not None and (self._best is None or better(row[metric], self._best[metric], metric)):
-            self._best = row
+        self._curves = self._curves.grown(data)
 
     def _summary(self) -> RunSummary:
         status, config = self._status, self._config
@@ -159,8 +164,13 @@ class _Entry:
             value = config.get(name)
             return value if is_number(value) else None
 
-        best = self._best or {}
-        best_epoch = best.get("epoch")
+        metric = self._monitor.removeprefix("val_")
+        at = self._curves.best(metric)
+        metrics = {} if at is None else self._curves.at(at)
+        critical = text("critical_class")
+        support = status.extra.get("support")
+        of_val = support.get("val") if isinstance(support, dict) else None
+        n = of_val.get(critical) if isinstance(of_val, dict) else None
         return RunSummary(
             run_id=self.run_id,
             name=notes["name"] or self.run_id,
@@ -170,9 +180,11 @@ class _Entry:
             epochs=status.epochs or int(number("epochs") or 0),
             epoch=status.epoch, progress=status.progress, eta_s=status.eta_s,
             monitor=self._monitor,
-            best_epoch=best_epoch if isinstance(best_epoch, int) else None,
-            best=best.get(self._monitor.removeprefix("val_")),
-            metrics={key: value for key, value in best.items() if key != "epoch" and is_number(value)},
+            best_epoch=None if at is None else self._curves.epochs[at],
+            best=metrics.get(metric),
+            metrics=metrics,
             created=status.created, started=status.started, finished=status.finished, device=status.device,
             tags=tuple(notes["tags"]), archived=notes["archived"], note=notes["note"], error=status.error,
+            critical=critical, support=n if isinstance(n, int) and n > 0 else None,
+            curves=self._curves, settings=config,
         )  # fmt: skip

@@ -134,12 +134,12 @@ class Run:
             "config": read_json(self.dir / layout.CONFIG),
         }
 
-    def log_tail(self, n: int = 50) -> str:
-        """The last `n` lines of train.log (of its last 64 KiB); empty where there is none."""
+    def log_tail(self, n: int = 50, max_bytes: int = 65536) -> str:
+        """The last `n` lines of train.log (of its last `max_bytes`); empty where there is none."""
         try:
             with (self.dir / layout.LOG).open("rb") as file:
                 size = file.seek(0, 2)
-                file.seek(max(0, size - 65536))
+                file.seek(max(0, size - max_bytes))
                 text = file.read().decode("utf-8", "replace")
         except OSError:
             return ""

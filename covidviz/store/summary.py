@@ -1,19 +1,27 @@
-"""The best epoch of a run and its metrics. Standard library only."""
+"""The best epoch of a run and its metrics, and their course on the validation split."""
 
 from __future__ import annotations
 
+import itertools
 import math
-from collections.abc import Iterable, Mapping
+from array import array
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from operator import itemgetter
 from typing import Any, TypeGuard
+
+import orjson
 
 from covidviz.store.files import parse_line
 
-__all__ = ["best_metrics", "best_validation_line", "better", "is_number"]
+__all__ = ["Curves", "best_metrics", "better", "is_number"]
 
 
 def is_number(value: Any) -> TypeGuard[float]:
     """Whether `value` is a finite number (and no truth value)."""
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+    if not isinstance(value, (int, float)) or isinstance(value, bool):
+        return False
+    return math.isfinite(value) if isinstance(value, float) else abs(value) < 2**1023
 
 
 def better(new: float, old: float, metric: str) -> bool:
@@ -43,41 +51,66 @@ def best_metrics(rows: Iterable[Mapping[str, Any]], monitor: str) -> tuple[int |
     return best, table[best] if best is not None else {}
 
 
-def best_validation_line(data: bytes, metric: str) -> dict[str, Any] | None:
-    """The first line with the best `metric` of the validation split, in whole lines of metrics.jsonl, parsed.
+@dataclass(frozen=True)
+class Curves:
+    """The metrics of the validation split over the epochs. Shared between threads: never changed, only replaced.
 
-    Parsing every line of a thousand runs takes seconds, so numbers are looked up as text and only the line that won is
-    parsed. Should it turn out not to be what it seemed, or be written in another way than RunWriter's, all are parsed.
+    epochs: int [E], rising. values: per metric float64 [E], not-a-number where an epoch has none.
     """
-    return _quick(data, metric) or _thorough(data, metric)
+
+    epochs: array[int] = field(default_factory=lambda: array("i"))
+    values: dict[str, array[float]] = field(default_factory=dict)
+
+    def grown(self, data: bytes) -> Curves:
+        """These and what whole lines of metrics.jsonl add; an epoch that was written again counts as written last."""
+        rows = [row for row in _lines(data) if row.get("split") == "val" and _is_epoch(row.get("epoch"))]
+        if not rows:
+            return self
+        epochs = [row["epoch"] for row in rows]
+        if len(self.epochs) or any(a >= b for a, b in itertools.pairwise(epochs)):
+            table = {epoch: self.at(i) for i, epoch in enumerate(self.epochs)}
+            table.update(zip(epochs, rows, strict=True))
+            epochs = sorted(table)
+            rows = [table[epoch] for epoch in epochs]
+        return Curves(array("i", epochs), _columns(rows))
+
+    def best(self, metric: str) -> int | None:
+        """Where (an index into `epochs`) `metric` is best, first come first served; None without any value."""
+        found, at = math.nan, None
+        for i, value in enumerate(self.values.get(metric, ())):
+            if value == value and (at is None or better(value, found, metric)):
+                found, at = value, i
+        return at
+
+    def at(self, i: int) -> dict[str, float]:
+        """The metrics at index `i`, those that have a value there."""
+        return {name: curve[i] for name, curve in self.values.items() if curve[i] == curve[i]}
 
 
-_VAL = b'"split": "val"'
+def _is_epoch(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and abs(value) < 2**31
 
 
-def _quick(data: bytes, metric: str) -> dict[str, Any] | None:
-    key = f'"{metric}": '.encode()
-    parts = data.split(_VAL)
-    starts = [part.find(key) + len(key) for part in parts[1:]]
+def _lines(data: bytes) -> list[dict[str, Any]]:
+    """What may be lines of the validation split, parsed together: one by one takes twice as long for 1,000 runs."""
+    lines = [line for line in data.split(b"\n") if b'"val"' in line]
     try:
-        values = [float(part[at : part.find(b",", at)]) for part, at in zip(parts[1:], starts, strict=True)]
-    except ValueError:  # null, or the last field of its line
-        return None
-    if not values:
-        return None
-    best = min(values) if metric == "loss" else max(values)
-    i = values.index(best)
-    row = parse_line(parts[i].rpartition(b"\n")[2] + _VAL + parts[i + 1].partition(b"\n")[0])
-    sound = row is not None and row.get("split") == "val" and is_number(best) and row.get(metric) == best
-    return row if sound else None
+        rows = orjson.loads(b"[" + b",".join(lines) + b"]")
+    except ValueError:  # one of them is broken, or holds a number that is none
+        rows = [parse_line(line) for line in lines]
+    return [row for row in rows if isinstance(row, dict)]
 
 
-def _thorough(data: bytes, metric: str) -> dict[str, Any] | None:
-    found = None
-    for line in data.splitlines():
-        row = parse_line(line) if b'"val"' in line else None
-        if row is None or row.get("split") != "val" or not is_number(row.get(metric)):
-            continue
-        if found is None or better(row[metric], found[metric], metric):
-            found = row
-    return found
+def _columns(rows: Sequence[Mapping[str, Any]]) -> dict[str, array[float]]:
+    """The rows by metric; what is missing or no finite number becomes not-a-number."""
+    names = [name for name in dict.fromkeys(itertools.chain(*rows)) if name not in ("epoch", "split")]
+    try:  # all in C where every row has numbers for every name: 1,000 runs have half a million of them
+        columns = zip(*map(itemgetter(*names, "epoch"), rows), strict=True)
+        found = {name: array("d", column) for name, column in zip(names, columns, strict=False)}
+        if all(math.isfinite(sum(column)) for column in found.values()):
+            return found
+    except (KeyError, TypeError, OverflowError):
+        pass
+    return {
+        name: array("d", [value if is_number(value := row.get(name)) else math.nan for row in rows]) for name in names
+    }

@@ -15,9 +15,9 @@ import threading
 import time
 import traceback
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from covidviz.config import TrainConfig
 from covidviz.errors import CovidvizError, DeviceError, StoreError
@@ -26,6 +26,10 @@ from covidviz.store.files import read_json
 from covidviz.store.reader import Run
 from covidviz.store.status import read_status
 from covidviz.store.writer import RunWriter
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 __all__ = ["main", "work"]
 
@@ -127,6 +131,8 @@ def _train(writer: RunWriter, say: Callable[[str], None], stop: Callable[[], boo
         for path, why in data.unreadable:
             say(f"left out: {path}: {why}")
         training = Training(writer, config, data, device, start=start, say=say, stop=stop)
+        # Beside the state, so that a list of a thousand runs has it without opening another file of each.
+        writer.status(support={name: _support(split.labels, data.classes) for name, split in data.splits.items()})
         learning, total = parameter_counts(training.model)
         say(f"{config.model}: {learning:,} of {total:,} parameters learn")
         if not resumes:
@@ -148,6 +154,11 @@ def _train(writer: RunWriter, say: Callable[[str], None], stop: Callable[[], boo
             )
         return training.run()
     return "stopped"
+
+
+def _support(labels: NDArray[np.int8], classes: Sequence[str]) -> dict[str, int]:
+    """How many samples have each class, of labels 0/1 [N, C]."""
+    return dict(zip(classes, labels.sum(axis=0, dtype=int).tolist(), strict=True))
 
 
 def _config(run_dir: Path) -> TrainConfig:

@@ -5,7 +5,7 @@ A refusal is said as a toast; nothing here raises for what a person may do at th
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -16,12 +16,16 @@ from covidviz.jobs import submit
 from covidviz.jobs.queue import request_stop
 from covidviz.paths import runs_dir
 from covidviz.store import layout, runs
-from covidviz.ui import flash
+from covidviz.store.reader import Run
+from covidviz.ui import flash, queries
 from covidviz.ui.state import known_run
 
-__all__ = ["DELETED", "archive", "delete", "edit", "in_trash", "restore", "resume", "stop", "undo_delete"]
+__all__ = [
+    "DELETED", "archive", "delete", "edit", "forget_deleted", "in_trash", "restore", "resume", "stop", "tag",
+    "undo_delete",
+]  # fmt: skip
 
-DELETED = "runs_deleted"  # session: ids deleted last, for Undo
+DELETED = "runs_deleted"  # session: what was deleted, a list of ids each time, for Undo
 
 
 @contextmanager
@@ -42,6 +46,7 @@ def _each(run_ids: Sequence[str], do: Callable[[Path], object]) -> list[str]:
                 continue
             do(runs_dir() / known)
             done.append(known)
+    queries.index().refresh()  # so that the page shows it at once
     return done
 
 
@@ -57,12 +62,45 @@ def resume(run_ids: Sequence[str]) -> None:
         flash.say("Queued again." if len(done) == 1 else f"{len(done)} runs queued again.")
 
 
-def edit(run_id: str, *, name: str, tags: str, note: str) -> None:
-    """Save name, tags (joined by commas) and note."""
-    words = [tag.strip() for tag in tags.split(",")]
-    saved = {"name": name.strip(), "tags": words, "note": note}
-    if _each([run_id], lambda run_dir: runs.edit_notes(run_dir, **saved)):
+def edit(run_id: str, *, was: Mapping[str, str], **fields: str) -> dict[str, str] | None:
+    """Save `name` and `note` as they were typed, unless somebody else saved other ones meanwhile.
+
+    Args:
+        was: the fields as they were when typing began. What the person did not change is left as it is now.
+
+    Returns:
+        The fields that both changed, as they are saved now: nothing was saved then. Empty when it was; None where the
+        run is gone or could not be written (the person was told).
+    """
+    mine = {field: value.strip() for field, value in fields.items() if value.strip() != was[field].strip()}
+    theirs: dict[str, str] = {}
+
+    def save(run_dir: Path) -> None:
+        now = Run(run_dir).notes()
+        theirs.update({
+            field: now[field] for field in mine if now[field].strip() not in (was[field].strip(), mine[field])
+        })  # fmt: skip
+        if mine and not theirs:
+            runs.edit_notes(run_dir, **mine)
+
+    if not _each([run_id], save):
+        return None
+    if theirs:
+        flash.say(f"The {' and the '.join(theirs)} changed meanwhile; yours is not saved yet.", "note")
+    else:
         flash.say("Saved.")
+    return theirs
+
+
+def tag(run_ids: Sequence[str], *, add: Sequence[str] = (), remove: Sequence[str] = ()) -> None:
+    """Add tags to all the runs, and take others away; the rest of their tags stays."""
+
+    def save(run_dir: Path) -> None:
+        kept = [tag for tag in Run(run_dir).notes()["tags"] if tag not in remove]
+        runs.edit_notes(run_dir, tags=[*kept, *(tag[:60] for tag in add)])
+
+    if (add or remove) and (done := _each(run_ids, save)):
+        flash.say("Tags saved." if len(done) == 1 else f"Tags of {len(done)} runs saved.")
 
 
 def archive(run_ids: Sequence[str], archived: bool) -> None:
@@ -73,7 +111,7 @@ def archive(run_ids: Sequence[str], archived: bool) -> None:
 def delete(run_ids: Sequence[str]) -> None:
     """Move the runs to the trash and remember them for Undo."""
     if done := _each(run_ids, runs.delete_run):
-        st.session_state[DELETED] = done
+        st.session_state[DELETED] = [*st.session_state.get(DELETED, []), done]
 
 
 def in_trash(run_id: str) -> bool:
@@ -86,8 +124,16 @@ def restore(run_ids: Sequence[str]) -> None:
     for run_id in run_ids:
         with _said():
             runs.restore_run(runs_dir(), run_id)
+    queries.index().refresh()
 
 
 def undo_delete() -> None:
     """Bring back what was deleted last in this session."""
-    restore(st.session_state.pop(DELETED, []))
+    batches = st.session_state.get(DELETED, [])
+    st.session_state[DELETED] = batches[:-1]
+    restore(batches[-1] if batches else [])
+
+
+def forget_deleted() -> None:
+    """Offer no Undo any more; the runs stay in the trash."""
+    st.session_state[DELETED] = []

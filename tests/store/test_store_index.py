@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import time
 from pathlib import Path
@@ -16,7 +17,7 @@ from covidviz.store.files import read_json, read_jsonl, to_json, write_json_atom
 from covidviz.store.index import RunIndex
 from covidviz.store.reader import Run
 from covidviz.store.runs import edit_notes
-from covidviz.store.summary import best_metrics, best_validation_line
+from covidviz.store.summary import Curves, best_metrics, is_number
 
 
 def change(run_dir: Path, **changes: object) -> None:
@@ -121,26 +122,52 @@ def test_a_repaired_config_is_read_again(runs: Path) -> None:
     assert found.refresh()[0].state == "completed"
 
 
-VALUES = st.none() | st.floats(0, 1) | st.just("x") | st.just(float("nan"))
-LINES = st.lists(st.tuples(st.sampled_from(["train", "val", "test"]), VALUES, VALUES), max_size=20)
+def test_the_support_of_the_critical_class_is_that_of_the_validation_split(runs: Path) -> None:
+    run_dir = write_synthetic_run(runs, 1)
+    found = RunIndex(runs)
+    for support, n in (
+        ({"val": {"covid19": 31, "normal": 5}}, 31), (None, None), ([1], None), ({"val": 3}, None),
+        ({"val": {"covid19": "x"}}, None), ({"val": {"covid19": 0}}, None),
+    ):  # fmt: skip
+        change(run_dir, support=support)
+        [row] = found.refresh()
+        assert (row.critical, row.support) == ("covid19", n)
 
 
-@settings(max_examples=150, deadline=None)
-@given(LINES, st.sampled_from(["loss", "macro_f1"]), st.booleans(), st.booleans())
-def test_the_quick_search_finds_what_parsing_finds(tmp_path_factory, lines, metric, other_order, junk) -> None:
+def test_a_document_of_a_run_is_small(runs: Path) -> None:
+    write_synthetic_run(runs, 1, epochs=50)
+    [row] = RunIndex(runs).refresh()
+    assert len(row.curves.epochs) == 50
+    assert row.settings["optimizer"] == "sgd"
+    assert len(to_json(row.document())) < 2000
+
+
+VALUES = st.none() | st.floats(0, 1) | st.sampled_from(["x", float("nan"), float("inf"), 10**400, [1]])
+LINES = st.lists(st.tuples(st.integers(1, 9), st.sampled_from(["train", "val", "test"]), VALUES, VALUES), max_size=20)
+
+
+@settings(max_examples=200, deadline=None)
+@given(LINES, st.sampled_from(["loss", "macro_f1"]), st.integers(0, 20), st.booleans(), st.booleans())
+def test_curves_are_what_parsing_line_by_line_finds(tmp_path_factory, lines, metric, cut, rising, junk) -> None:
     rows = [
-        {"epoch": i, "split": split, "loss": a, "macro_f1": b, "seconds": 1.5} for i, (split, a, b) in enumerate(lines)
+        {"epoch": i if rising else epoch, "split": split, "loss": a, **({} if b is None else {"macro_f1": b})}
+        for i, (epoch, split, a, b) in enumerate(lines)
     ]
-    if other_order:
-        rows = [dict(reversed(row.items())) for row in rows]
     path = tmp_path_factory.mktemp("lines") / "metrics.jsonl"
-    text = "".join(to_json(row) + "\n" for row in rows)
-    path.write_text(text + ('{"split": "val", "loss": "' if junk else ""))
-    found = best_validation_line(path.read_bytes(), metric)
+    texts = [json.dumps(row) + "\n" for row in rows]
+    if junk:
+        texts.insert(len(texts) // 2, '{"split": "val", "loss": 1e\n')
+    curves = Curves()
+    for part in (texts[:cut], texts[cut:]):  # as it grows
+        path.write_text("".join(part))
+        curves = curves.grown(path.read_bytes())
+    path.write_text("".join(texts))
     best_epoch, metrics = best_metrics(read_jsonl(path)[0], f"val_{metric}")
-    assert (found or {}).get("epoch") == best_epoch
-    if found is not None:
-        assert found[metric] == metrics["val"][metric]
+    at = curves.best(metric)
+    assert (None if at is None else curves.epochs[at]) == best_epoch
+    assert list(curves.epochs) == sorted({row["epoch"] for row in rows if row["split"] == "val"})
+    if at is not None:
+        assert curves.at(at) == {name: value for name, value in metrics["val"].items() if is_number(value)}
 
 
 def test_a_thousand_runs(tmp_path: Path) -> None:

@@ -1,0 +1,53 @@
+"""Says once per session, on any page, that a run has finished or failed: a toast, and a notification if allowed."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from covidviz.ui import flash, queries
+from covidviz.ui.components import component
+from covidviz.ui.text import shorten, state_text
+
+__all__ = ["watch"]
+
+EVERY_S = 4
+_SEEN = "announce_seen"  # session: the states in which the runs were seen last
+_NEWS = "announce_news"  # session: what was announced, newest last
+_WORDS = {
+    "completed": "is trained", "failed": "failed", "stopped": "was stopped", "lost": "was lost: its process is gone",
+}  # fmt: skip
+
+_bell = component("bell", '<div class="bell"></div>')
+
+
+def watch() -> None:
+    """Call it once per script run, in the sidebar. It looks again by itself only while something runs."""
+    live = _look()
+    st.fragment(_tick, run_every=EVERY_S if live else None)(live)
+
+
+def _tick(was_live: bool) -> None:
+    live = _look()
+    if live != was_live:
+        st.rerun()  # begin or end looking; what was found is said by the new run: a toast of this one might get lost
+    flash.show()
+    news = st.session_state.get(_NEWS, [])
+    if live or news:
+        _bell(key="announce", data={"news": news[-8:]})
+
+
+def _look() -> bool:
+    """Say what ended since the last look; whether something still runs."""
+    now = queries.index().snapshot(max_age=EVERY_S / 4)
+    states = {run.run_id: run.state for run in now.runs}
+    before = st.session_state.get(_SEEN, states)
+    st.session_state[_SEEN] = states
+    for run in now.runs:
+        if run.state in _WORDS and state_text(before.get(run.run_id, run.state)).live:
+            text = f"{shorten(run.name, 60)} {_WORDS[run.state]}"
+            if run.state == "failed" and run.error:
+                text += f": {shorten(run.error, 120)}"
+            flash.say(text, "error" if run.state in ("failed", "lost") else "done")
+            news = st.session_state.get(_NEWS, [])
+            st.session_state[_NEWS] = [*news, {"id": f"{run.run_id} {run.state} {run.finished}", "text": text}]
+    return any(state_text(state).live for state in states.values())
