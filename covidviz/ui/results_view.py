@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pandas as pd
 import streamlit as st
 
 from covidviz.evaluation.ranking import cells, select
@@ -10,14 +9,16 @@ from covidviz.store.reader import Run
 from covidviz.ui import nav, state
 from covidviz.ui.album import PER_PAGE, album
 from covidviz.ui.components.gallery import gallery
-from covidviz.ui.components.matrix import matrix, matrix_groups
+from covidviz.ui.components.matrix import Show, matrix, matrix_groups
+from covidviz.ui.components.scores import class_rows, scores
 from covidviz.ui.metric_names import metric_name
-from covidviz.ui.results import SPLIT_TITLES, Results, measured, results
+from covidviz.ui.results import SPLIT_TITLES, Measured, Results, measured, results
 from covidviz.ui.text import md, number
 
 __all__ = ["cell_sentence", "label_of", "matrix_and_images", "missing_images", "split_choice"]
 
-WIDE = 8  # classes beyond which the matrix gets the whole width
+WIDE = 8  # classes beyond which the matrix gets most of the width
+SHOWS: dict[Show, str] = {"counts": "Counts", "row": "Row %", "column": "Column %"}
 
 
 @st.fragment
@@ -26,16 +27,19 @@ def matrix_and_images(run: Run) -> None:
 
     A fragment, so that a click on a cell draws no curves anew.
     """
+    if not run.dir.is_dir():
+        st.rerun()  # it was deleted since: the page says so
     found = results(run)
     with st.container(horizontal=True, vertical_alignment="center", gap="medium"):
         st.subheader("Right and wrong", anchor=False, width="content")
         split = split_choice(run, found) if found is not None else ""
+        show = _show_choice() if found is not None else "counts"
     if found is None:
         _not_yet(run)
         return
     cell = state.get("cell", cells(found.classes, found.task))
     wide = found.task == "single-label" and len(found.classes) > WIDE
-    left, right = (st.container(), st.container()) if wide else st.columns([4, 5], gap="medium")
+    left, right = st.columns([2, 1] if wide else [9, 10], gap="medium")
     with left:
         numbers = measured(run, split)
         matrix(
@@ -43,11 +47,31 @@ def matrix_and_images(run: Run) -> None:
             selected=cell,
             key="matrix",
             on_pick=lambda picked: state.link(run=run.id, split=split, cell=picked, img=None),
+            show=show,
         )
-        _headline(numbers.metrics, found)
-        _per_class(numbers.metrics, numbers.support, found)
+        _headline(numbers, found)
+        scores(
+            class_rows(numbers.confusion, found.classes, found.task),
+            critical=found.critical,
+            key="per_class",
+        )
     with right:
         _images(run, found, split, cell)
+
+
+def _show_choice() -> Show:
+    """What the cells of the matrix say; remembered for the session."""
+    chosen = st.segmented_control(
+        "Numbers in the matrix",
+        list(SHOWS),
+        format_func=SHOWS.__getitem__,
+        default="counts",
+        required=True,
+        key="matrix_show",
+        label_visibility="collapsed",
+        persist_state="session",
+    )
+    return chosen or "counts"
 
 
 def split_choice(run: Run, found: Results) -> str:
@@ -106,14 +130,18 @@ def _not_yet(run: Run) -> None:
             icon=":material/resume:",
         )
     else:
-        st.info("This run has no predictions.", icon=":material/info:")
+        st.caption("This run has no predictions.")
 
 
-def _headline(metrics: dict[str, float], found: Results) -> None:
+def _headline(numbers: Measured, found: Results) -> None:
     keys = ["accuracy", "label_accuracy", "exact_match", "macro_f1"]
     if found.critical:
         keys.append(f"recall_{found.critical}")
-    shown = {_capital(metric_name(key)): metrics[key] for key in keys if key in metrics}
+    shown: dict[str, float | None] = {
+        _capital(metric_name(key)): numbers.metrics[key] for key in keys if key in numbers.metrics
+    }
+    if found.critical and not numbers.support[found.critical]:
+        shown[_capital(metric_name(f"recall_{found.critical}"))] = None  # of no image at all
     with st.container(horizontal=True, gap="medium"):
         for title, value in shown.items():
             st.metric(md(title), number(value), width="content")
@@ -121,22 +149,6 @@ def _headline(metrics: dict[str, float], found: Results) -> None:
 
 def _capital(text: str) -> str:
     return text[:1].upper() + text[1:]
-
-
-def _per_class(metrics: dict[str, float], support: dict[str, int], found: Results) -> None:
-    rows = [
-        {
-            "class": name,
-            "images": support[name],
-            **{key: metrics[f"{key}_{name}"] for key in ("recall", "precision", "f1")},
-        }
-        for name in found.classes
-    ]
-    share = {
-        key: st.column_config.NumberColumn(title, format="%.3f")
-        for key, title in (("recall", "recall"), ("precision", "precision"), ("f1", "F1"))
-    }
-    st.dataframe(pd.DataFrame(rows), hide_index=True, column_config=share, key="per_class", width="stretch")
 
 
 def _images(run: Run, found: Results, split: str, cell: str | None) -> None:

@@ -15,7 +15,7 @@ from covidviz.ui.text import ago, md, shorten, state_text
 __all__ = ["pick_run"]
 
 
-def pick_run(title: str, *, finished: bool = False) -> Run:
+def pick_run(title: str, *, finished: bool = False, back: bool = False) -> Run:
     """Draw the page's head: title at the left, the choice of the run at the right.
 
     Without a run to show, say so and stop the script.
@@ -23,8 +23,9 @@ def pick_run(title: str, *, finished: bool = False) -> Run:
     Args:
         title: of the page; where empty, the name of the run.
         finished: without a run in the link, prefer the newest completed one.
+        back: with a link to all runs before the title.
     """
-    runs = {summary.run_id: summary for summary in queries.index().refresh()}
+    runs = {summary.run_id: summary for summary in queries.index().snapshot(max_age=1).runs}
     asked, known = state.asked_run(), state.current_run()
     if known is None and asked is None and runs:
         done = [run_id for run_id, summary in runs.items() if summary.state == "completed"] if finished else []
@@ -32,7 +33,10 @@ def pick_run(title: str, *, finished: bool = False) -> Run:
     run = queries.run(known)
     left, right = st.columns([3, 2], vertical_alignment="bottom")
     name = runs[known].name if known in runs else known
-    left.title(md(shorten(title or name or "Run", 70)), anchor=False)
+    with left.container(horizontal=True, vertical_alignment="center", wrap=False):
+        if back:
+            st.page_link(nav.RUNS, label="Runs", icon=":material/arrow_back:", help="All runs")
+        st.title(md(shorten(title or name or "Run", 70)), anchor=False)
     if runs:
         _choice(right, runs, known)
     if run is None:

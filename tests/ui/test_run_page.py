@@ -13,11 +13,12 @@ from streamlit.testing.v1 import AppTest
 from synthetic import write_synthetic_run
 
 from covidviz.jobs import submit
+from covidviz.jobs.queue import enqueue
 from covidviz.store import layout
 from covidviz.store import runs as run_store
 from covidviz.store.files import write_json_atomic
 from covidviz.store.reader import Run
-from covidviz.ui import nav
+from covidviz.ui import nav, server
 from covidviz.ui.results import measured
 
 MAIN = nav.PAGES.parent / "covidviz" / "ui" / "main.py"
@@ -86,9 +87,11 @@ def test_a_completed_run_shows_its_matrix_and_the_worst_images(runs: Path, data:
     metrics = {metric.label: metric.value for metric in at.metric}
     assert metrics["Accuracy"] == f"{numbers.metrics['accuracy']:.3f}"
     assert metrics["Recall of covid19"] == f"{numbers.metrics['recall_covid19']:.3f}"
-    table = at.dataframe[0].value.set_index("class")
-    assert table.loc["normal", "precision"] == pytest.approx(numbers.metrics["precision_normal"])
-    assert table.loc["normal", "images"] == numbers.support["normal"]
+    rows = {row["name"]: row for row in component(at, "per_class")["rows"]}
+    assert rows["normal"]["precision"]["value"] == pytest.approx(numbers.metrics["precision_normal"])
+    assert rows["normal"]["recall"]["low"] < rows["normal"]["recall"]["value"] < rows["normal"]["recall"]["high"]
+    assert rows["normal"]["f1"] == pytest.approx(numbers.metrics["f1_normal"])
+    assert rows["normal"]["images"] == numbers.support["normal"]
 
 
 @pytest.mark.parametrize("task", ["single-label", "multi-label"])
@@ -140,7 +143,7 @@ def test_a_running_run_shows_curves_progress_and_stop(runs: Path) -> None:
     assert plain(at.warning[0].value) == alarm
     assert "![x](http" not in at.warning[0].value
     loss = component(at, "loss_plot")["figure"]["data"]
-    assert [trace["name"] for trace in loss] == ["steps", "train", "validation", "best: 4"]
+    assert [trace["name"] for trace in loss] == ["each step", "train", "validation", "best: 4"]
     assert len(loss[1]["x"]) == 4
     assert "come when the run is completed" in texts(at)
     at.button(key="run_stop").click().run()
@@ -168,6 +171,9 @@ def test_a_failed_run_says_why_first_and_shows_the_end_of_its_log(runs: Path) ->
     assert "loss became not" in at.error[0].value
     assert at.code[0].value.endswith("the last line")
     assert len(at.code[0].value) < 200
+    assert "learning rate ten times smaller" in at.info[0].value
+    order = [node.type for node in at.main if node.type in ("title", "error", "code", "info", "bidi_component")]
+    assert order[:4] == ["title", "error", "code", "info"]
     assert at.button(key="run_resume")
 
 
@@ -216,8 +222,137 @@ def test_the_images_that_are_gone_are_said_once(runs: Path, data: Path) -> None:
     ]
 
 
-def test_settings_are_all_there(runs: Path) -> None:
-    run_dir = write_synthetic_run(runs, 3, loss="focal")
-    table = page(run=run_dir.name).dataframe[-1].value.set_index("setting")["value"]
-    assert table["Focal gamma"] == "1.5"
-    assert table["Learning rate"] == "0.0001"
+def test_settings_are_those_that_differ_from_the_defaults_or_all(runs: Path) -> None:
+    at = page(run=write_synthetic_run(runs, 3, loss="focal").name)
+    table = at.dataframe[-1].value.set_index("setting")
+    assert table.loc["Focal gamma", ["this run", "default"]].tolist() == ["1.5", "2"]
+    assert table.loc["Learning rate", "this run"] == "0.0001"
+    assert not {"Dataset", "Momentum", "Learning rate of the backbone"} & set(table.index)
+    at.toggle(key="settings_all").set_value(True).run()
+    assert {"Dataset", "Momentum"} <= set(at.dataframe[-1].value["setting"])
+
+
+def test_settings_beside_those_of_another_run(runs: Path) -> None:
+    run, other = (write_synthetic_run(runs, i, name=f"{i}", loss="cross_entropy", model="vgg16").name for i in (1, 2))
+    at = page(run=run)
+    assert run not in at.selectbox(key="settings_other").options
+    at.selectbox(key="settings_other").set_value(other).run()
+    table = at.dataframe[-1].value.set_index("setting")
+    assert table.loc["Seed", ["this run", "default", "other run"]].tolist() == ["1", "0", "2"]
+    assert "Network" not in table.index  # both differ from the default, but not from each other
+
+
+def open_tab(at: AppTest, title: str) -> AppTest:
+    at.session_state["run_tabs"] = title
+    at.run()
+    assert not at.exception
+    return at
+
+
+def test_only_the_end_of_a_long_log_is_sent(runs: Path) -> None:
+    run_dir = write_synthetic_run(runs, 1)
+    (run_dir / layout.LOG).write_text("".join(f"line {i} <b>![x](http://evil)</b>\n" for i in range(20_000)))
+    given = component(open_tab(page(run=run_dir.name), "Log"), "run_log")
+    assert given["lines"][-1] == "line 19999 <b>![x](http://evil)</b>"
+    assert (len(given["lines"]), given["cut"], given["live"]) == (3000, True, False)
+
+
+def test_the_machine_is_shown_where_it_was_recorded(runs: Path) -> None:
+    run_dir = write_synthetic_run(runs, 1)
+    assert "No load of the machine" in texts(open_tab(page(run=run_dir.name), "CPU, GPU, memory"))
+    rows = [{"time": 100.0 + 5 * i, "cpu_percent": 50, "memory_mb": 2048, "gpu_percent": 80} for i in range(9)]
+    (run_dir / layout.SYSTEM).write_text("".join(json.dumps(row) + "\n" for row in rows))
+    at = open_tab(page(run=run_dir.name), "CPU, GPU, memory")
+    load, memory = (component(at, key)["figure"]["data"] for key in ("load_Load", "load_Memo"))
+    assert [trace["name"] for trace in load] == ["CPU", "GPU"]
+    assert memory[0]["y"] == [2.0] * 9
+
+
+def test_notes_are_saved_and_those_of_two_people_kept_apart(runs: Path) -> None:
+    run_dir = write_synthetic_run(runs, 1, tags=("a", "b"))
+    mine, theirs = (open_tab(page(run=run_dir.name), "Notes") for _ in range(2))
+    note, tags = f"notes_note_{run_dir.name}", f"notes_tags_{run_dir.name}"
+
+    def save(at: AppTest, text: str, words: str, button: str = "notes_save") -> None:
+        at.text_area(key=note).set_value(text)
+        at.text_input(key=tags).set_value(words)
+        at.button(key=button).click().run()
+        assert not at.exception
+
+    save(theirs, "theirs", "b, new")
+    save(mine, "mine", "a, b, x")
+    kept = Run(run_dir).notes()
+    assert kept["note"] == "theirs"
+    assert sorted(kept["tags"]) == ["b", "new", "x"]
+    assert "Somebody saved something else" in texts(mine)
+    assert mine.text_area(key=note).value == "mine"  # what was typed is not lost
+    mine.button(key="notes_mine").click().run()
+    assert Run(run_dir).notes()["note"] == "mine"
+    assert not mine.warning
+    theirs.run()  # had nothing unsaved: shows what is saved
+    assert theirs.text_area(key=note).value == "mine"
+    save(mine, "", "b")
+    assert Run(run_dir).notes()["note"] == ""
+
+
+def test_a_conflict_may_end_with_theirs(runs: Path) -> None:
+    run_dir = write_synthetic_run(runs, 1)
+    at = open_tab(page(run=run_dir.name), "Notes")
+    run_store.edit_notes(run_dir, note="theirs")
+    at.text_area(key=f"notes_note_{run_dir.name}").set_value("mine").run()
+    at.button(key="notes_theirs").click().run()
+    assert at.text_area(key=f"notes_note_{run_dir.name}").value == "theirs"
+    assert not at.warning
+    assert Run(run_dir).notes()["note"] == "theirs"
+
+
+def test_the_look_of_the_curves_is_chosen_above_them(runs: Path) -> None:
+    run_dir = write_synthetic_run(runs, 1, epochs=8)
+    at = page(run=run_dir.name)
+    at.multiselect(key="run_measures").set_value(["Accuracy", "Recall of covid19"]).run()
+    at.slider(key="curves_smoothing").set_value(0.6)
+    at.session_state["curves_x"], at.session_state["curves_log"] = "time", ["loss"]
+    at.run()
+    loss, metric = (component(at, key)["figure"] for key in ("loss_plot", "metric_plot"))
+    assert loss["layout"]["yaxis"]["type"] == "log"
+    assert loss["layout"]["xaxis"]["title"]["text"] == "time trained, s"
+    shown = {trace["uid"]: trace for trace in metric["data"]}
+    assert set(shown) == {f"{column} {split}{raw}" for column in ("accuracy", "recall_covid19")
+                          for split in ("train", "val") for raw in ("", " raw")} | {"best"}  # fmt: skip
+    assert shown["accuracy train"]["x"] == [10.0 * epoch for epoch in range(1, 9)]
+    at.switch_page(nav.RUNS).run()
+    at.query_params["run"] = run_dir.name
+    at.switch_page(nav.RUN).run()
+    assert at.slider(key="curves_smoothing").value == 0.6  # remembered
+    assert at.multiselect(key="run_measures").value == ["Accuracy", "Recall of covid19"]
+
+
+def test_a_queued_run_says_where_it_stands(runs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server, "ensure_scheduler", lambda folder: None)
+    first, second = (write_synthetic_run(runs, i, "queued") for i in (1, 2))
+    for run_dir in (first, second):
+        enqueue(run_dir)
+    assert "1 run before it" in progress(page(run=second.name))
+    assert "next in the queue" in progress(page(run=first.name))
+
+
+def progress(at: AppTest) -> str:
+    return " ".join(node.proto.text for node in at.get("progress"))
+
+
+@pytest.mark.parametrize("n", [1, 2, 20])
+def test_any_number_of_classes_and_images(runs: Path, n: int) -> None:
+    classes = ("covid19", "normal") if n == 1 else tuple(f"class {i}" for i in range(n))
+    run_dir = write_synthetic_run(runs, 1, artefacts=True, n=4 if n == 1 else 40, classes=classes)
+    at = page(run=run_dir.name, cell="0-0")
+    assert len(component(at, "per_class")["rows"]) == len(classes)
+    assert sum(row["images"] for row in component(at, "per_class")["rows"]) == (1 if n == 1 else 10)
+
+
+def test_a_run_that_vanishes_under_an_open_page(runs: Path, data: Path) -> None:
+    run = finished_run(runs, data)
+    at = page(run=run.id)
+    shutil.rmtree(run.dir)
+    at.run()
+    assert not at.exception
+    assert "There is no run" in at.error[0].value

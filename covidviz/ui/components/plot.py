@@ -22,4 +22,5 @@ def plot(figure: dict[str, Any], *, key: str, label: str, height: int = 300, kee
         height: pixels.
         keep: zoom and legend are kept as long as this text stays the same, such as the run id.
     """
-    _plot(key=key, data={"figure": figure, "label": label, "height": height, "keep": keep, "library": PLOTLY})
+    data = {"figure": figure, "label": label, "height": height, "keep": keep, "library": PLOTLY}
+    _plot(key=key, data=data, height=height)  # the room is there before the script is: nothing jumps
