@@ -2,6 +2,8 @@
 
 import streamlit as st
 
+from covidviz.ui import server
 from covidviz.ui.routes import ROUTES
 
+server.warm_up()
 app = st.App("covidviz/ui/main.py", routes=ROUTES)

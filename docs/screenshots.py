@@ -1,7 +1,7 @@
-"""Make the pictures in docs/ on phantoms, in a real browser: `python docs/screenshots.py` (some minutes).
+"""Make docs/gallery.md and its pictures on phantoms, in a real browser: `python docs/screenshots.py`.
 
-Draws the small phantoms, trains one short run from scratch through the command line, starts the app and photographs
-each page in light and dark at the size of a projector.
+Takes some minutes: draws the small phantoms, trains the three demo runs from scratch through the command line, starts
+the app and photographs each page in light and dark at the size of a projector, and at the width of a phone.
 """
 
 from __future__ import annotations
@@ -13,30 +13,33 @@ import tempfile
 from pathlib import Path
 
 DOCS = Path(__file__).resolve().parent
+GALLERY = DOCS / "gallery"
 sys.path[:0] = [str(DOCS.parent), str(DOCS.parent / "tests/browser")]
 
 from chromium import find_chromium
 from driver import IDLE, Server
 from playwright.sync_api import Page, sync_playwright
 
-SETTINGS = [
-    "--weights",
-    "none",
-    "--trainable",
-    "all",
-    "--image-size",
-    "64",
-    "--lr",
-    "0.02",
-    "--epochs",
-    "8",
-    "--schedule",
-    "cosine",
-]
+SETTINGS = ["--weights", "none", "--trainable", "all", "--image-size", "64", "--epochs", "8", "--schedule", "cosine"]
+RUNS = {"Learning rate 0.02": "0.02", "Learning rate 0.0001, too small": "0.0001", "Learning rate 1, too large": "1"}
+LOOKS = {  # suffix: what the browser is
+    "": {"viewport": {"width": 1280, "height": 720}, "color_scheme": "light"},
+    "-dark": {"viewport": {"width": 1280, "height": 720}, "color_scheme": "dark"},
+    "-phone": {"viewport": {"width": 390, "height": 844}, "color_scheme": "light", "has_touch": True},
+}
+SAID = {
+    "empty": "The start page before there is a run.",
+    "runs": "All runs.",
+    "new_run": "A new run: data, network, training.",
+    "run": "One run: curves, the confusion matrix and the images of one of its cells.",
+    "images": "The worst images, one of them large, with its heat maps.",
+    "compare": "Three runs that differ in one setting.",
+    "system": "Devices, queue, disk and versions.",
+}
 
 
-def prepare(server: Server) -> str:
-    """Phantoms and one finished run; returns its id."""
+def prepare(server: Server) -> list[str]:
+    """Phantoms and the finished runs; returns their ids, oldest first."""
     environment = {**os.environ, "COVIDVIZ_RUNS_DIR": str(server.runs)}
     data = server.data / "phantoms-small"
 
@@ -44,37 +47,50 @@ def prepare(server: Server) -> str:
         subprocess.run([sys.executable, "-m", "covidviz", *arguments], cwd=DOCS.parent, env=environment, check=True)
 
     covidviz("data", "phantoms", str(data), "--size", "small")
-    covidviz("train", "--data", str(data), *SETTINGS)
-    return next(path.name for path in server.runs.iterdir() if (path / "config.json").exists())
+    for name, rate in RUNS.items():
+        covidviz("train", "--data", str(data), *SETTINGS, "--lr", rate, "--name", name, "--tags", "demo")
+    return sorted(path.name for path in server.runs.iterdir() if (path / "config.json").exists())
 
 
-def photograph(page: Page, server: Server, run: str, suffix: str) -> None:
-    """Each page once."""
-    views = {
-        "runs": "/",
-        "new_run": "/new_run",
-        "run": f"/run?run={run}&split=val&cell=0-2",
-        "images": f"/images?run={run}&split=val&order=worst",
-    }
-    for name, path in views.items():
-        page.goto(server.url + path)
-        page.wait_for_function(IDLE)
-        page.wait_for_load_state("networkidle")
-        page.wait_for_timeout(1500)  # the curves and the lazily loaded pictures
-        page.screenshot(path=DOCS / f"{name}{suffix}.png")
+def photograph(page: Page, url: str, name: str) -> None:
+    """One page, when it has come to rest."""
+    page.goto(url)
+    page.wait_for_function(IDLE)
+    page.wait_for_load_state("networkidle")
+    page.wait_for_timeout(1500)  # the curves and the lazily loaded pictures
+    page.screenshot(path=GALLERY / f"{name}.png")
 
 
 def main() -> None:
+    GALLERY.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
-        server = Server(Path(folder) / "app")
-        run = prepare(server)
+        empty, server = Server(Path(folder) / "empty"), Server(Path(folder) / "app")
+        runs = prepare(server)
+        empty.start()
         server.start()
+        paths = {
+            "runs": "/",
+            "new_run": f"/new_run?clone={runs[0]}",
+            "run": f"/run?run={runs[0]}&split=val&cell=0-1",
+            "images": f"/images?run={runs[0]}&split=val&order=worst",
+            "compare": f"/compare?runs={','.join(runs)}",
+            "system": "/system",
+        }
         browser = playwright.chromium.launch(executable_path=find_chromium())
-        for scheme, suffix in (("light", ""), ("dark", "-dark")):
-            context = browser.new_context(viewport={"width": 1280, "height": 800}, color_scheme=scheme)
-            photograph(context.new_page(), server, run, suffix)
+        for suffix, look in LOOKS.items():
+            page = browser.new_context(**look).new_page()
+            photograph(page, empty.url, f"empty{suffix}")
+            for name, path in paths.items():
+                photograph(page, server.url + path, name + suffix)
         browser.close()
+        empty.end()
         server.end()
+    lines = ["# Gallery", "", "Made by `python docs/screenshots.py`, on phantoms."]
+    for name, said in SAID.items():
+        lines += ["", f"## {said}", "", f"![{said}](gallery/{name}.png)", "",
+                  f"![{said} Dark.](gallery/{name}-dark.png)", "",
+                  f'<img src="gallery/{name}-phone.png" width="260" alt="{said} On a phone.">']  # fmt: skip
+    (DOCS / "gallery.md").write_text("\n".join(lines) + "\n")
 
 
 if __name__ == "__main__":

@@ -31,3 +31,18 @@ def make_dataset(folder: Path, n: int = 72) -> Path:
 def finished_run(runs: Path, data: Path, i: int = 1, **settings: Any) -> Run:
     """A completed run on `data`, with predictions and heat maps."""
     return Run(write_synthetic_run(runs, i, artefacts=True, data=data, **settings))
+
+
+def with_weights(run: Run) -> Run:
+    """`run` with the checkpoint of an untrained network, for what needs one. Imports torch."""
+    from covidviz.store import layout
+    from covidviz.training import checkpoint
+    from covidviz.training.models import build
+
+    config = run.config()
+    assert config is not None
+    assert config.weights == "none"
+    (run.dir / layout.CHECKPOINTS).mkdir(exist_ok=True)
+    model = build(config, len(config.classes), pretrained=False)
+    checkpoint.save_best(run.dir / layout.BEST, model, config, epoch=1, value=0.5, start=None)
+    return run

@@ -21,6 +21,7 @@ from covidviz.catalog import MODELS
 from covidviz.config import TrainConfig
 from covidviz.errors import CovidvizError, DeviceError
 from covidviz.evaluation.metrics import classification_metrics
+from covidviz.schedule import learning_rates
 from covidviz.store import layout
 from covidviz.store.summary import better
 from covidviz.store.writer import RunWriter
@@ -31,7 +32,7 @@ from covidviz.training.dataset import Dataset, Split
 from covidviz.training.devices import Device
 from covidviz.training.losses import Criterion, make_criterion
 from covidviz.training.models import build, train_mode
-from covidviz.training.optim import learning_rates, make_optimizer, set_learning_rates
+from covidviz.training.optim import make_optimizer, set_learning_rates
 from covidviz.training.tensorboard import Curves
 from covidviz.training.weights import StartingWeights
 

@@ -3,7 +3,8 @@
 import streamlit as st
 
 from covidviz.paths import runs_dir
-from covidviz.ui import flash, nav, server, state
+from covidviz.ui import announce, flash, nav, server, state
+from covidviz.ui.components.wake import wake
 
 st.set_page_config(page_title="covidviz", page_icon=nav.ICON, layout="wide", initial_sidebar_state=220)
 st.html(nav.STYLE)
@@ -11,6 +12,8 @@ st.logo(nav.LOGO, icon_image=nav.ICON, size="large")
 page = nav.navigation()
 with st.sidebar:
     st.caption("For learning and research, never for clinical use.")
+    announce.watch()
+    wake()
 state.arrive(page.url_path)
 server.freeze()
 server.resume_queue(runs_dir())

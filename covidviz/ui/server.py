@@ -1,8 +1,11 @@
-"""What happens once per server, whatever the page: the heap is frozen, and the queue is kept moving."""
+"""What happens once per server, whatever the page: it warms up, the heap is frozen, and the queue is kept moving."""
 
 from __future__ import annotations
 
 import gc
+import importlib
+import logging
+import threading
 from pathlib import Path
 
 import streamlit as st
@@ -11,7 +14,31 @@ from covidviz.errors import StoreError
 from covidviz.jobs.scheduler import ensure_scheduler
 from covidviz.ui import flash
 
-__all__ = ["freeze", "keep_queue", "resume_queue"]
+__all__ = ["freeze", "keep_queue", "resume_queue", "warm_up"]
+
+# What the first page would import while somebody waits for it.
+_FIRST = ("covidviz.ui.runs_page", "covidviz.ui.run_picker", "streamlit.emojis", "streamlit.dataframe_util")
+
+
+def warm_up() -> threading.Thread:
+    """Read the runs and import what pages need in a thread, while the browser still opens."""
+
+    def work() -> None:
+        for name in _FIRST:
+            importlib.import_module(name)
+        from covidviz.ui import queries
+
+        quiet = logging.getLogger("streamlit.runtime.scriptrunner_utils.script_run_context")
+        level = quiet.level
+        quiet.setLevel(logging.ERROR)  # caches note that no session is there; none is needed
+        try:
+            queries.index().snapshot()
+        finally:
+            quiet.setLevel(level)
+
+    thread = threading.Thread(target=work, name="warm-up", daemon=True)
+    thread.start()
+    return thread
 
 
 @st.cache_resource(show_spinner=False)

@@ -9,7 +9,7 @@ from covidviz.store.layout import is_run_id
 
 __all__ = ["KEYS", "arrive", "asked_run", "current_run", "get", "known_run", "link", "params", "visit"]
 
-KEYS = ("run", "split", "cell", "order", "cls", "img")
+KEYS = ("run", "split", "cell", "order", "seed", "cls", "pred", "source", "img", "runs", "metric", "a", "b")
 
 
 def get(key: str, accepted: object = None, default: str | None = None) -> str | None:

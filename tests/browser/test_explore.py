@@ -80,21 +80,6 @@ def test_a_cell_opens_its_images_quickly_and_back_goes_one_step_back(tab: Tab, r
     expect(page.get_by_text("Click a cell for its images")).to_be_visible()
 
 
-def test_every_picture_is_that_of_its_sample(tab: Tab, runs: SimpleNamespace) -> None:
-    n, i, j = biggest(runs.plain)
-    tab.open(f"/images?run={runs.plain.id}&cell={i}-{j}")
-    tiles = tab.page.locator(".st-key-gallery .tile")
-    expect(tiles).to_have_count(n)
-    known = runs.plain.samples().set_index("sample_id")
-    for k in range(n):
-        sample_id = tiles.nth(k).get_attribute("data-id")
-        assert known.loc[sample_id, f"label_{('covid19', 'normal', 'pneumonia')[i]}"] == 1
-        for image in tiles.nth(k).locator("img").all():
-            assert f"/{runs.plain.id}/{sample_id}." in image.get_attribute("src")
-    tab.page.locator(".st-key-gallery .tile >> nth=-1").scroll_into_view_if_needed()
-    expect(tab.page.locator(".st-key-gallery .xray.loaded")).to_have_count(n)
-
-
 def test_the_matrix_and_the_gallery_by_keyboard(tab: Tab, runs: SimpleNamespace) -> None:
     page = tab.page
     tab.open(f"/run?run={runs.plain.id}")
@@ -115,48 +100,6 @@ def test_the_matrix_and_the_gallery_by_keyboard(tab: Tab, runs: SimpleNamespace)
     page.keyboard.press("Enter")
     expect(page).to_have_url(re.compile(rf"/images\?.*img={chosen}"))
     assert tab.query()["cell"] == "1-1"
-
-
-def test_the_viewer_steps_at_once_and_the_link_follows(tab: Tab, runs: SimpleNamespace) -> None:
-    page = tab.page
-    tab.open(f"/images?run={runs.plain.id}&split=train&order=all")
-    viewer, tiles = page.locator(".st-key-viewer"), page.locator(".st-key-gallery .tile")
-    ids = [tile.get_attribute("data-id") for tile in tiles.all()]
-    assert len(ids) > 5
-    for _ in range(4):
-        page.keyboard.press("ArrowRight")
-    expect(viewer.get_by_text(f"5 of {len(ids)}", exact=True)).to_be_visible()
-    expect(page).to_have_url(re.compile(f"img={ids[4]}"))
-    expect(page.locator(".st-key-gallery .tile[aria-pressed=true]")).to_have_attribute("data-id", ids[4])
-    viewer.get_by_role("button", name="Previous image").click()
-    expect(page).to_have_url(re.compile(f"img={ids[3]}"))
-    tiles.nth(1).click()
-    expect(viewer.get_by_text(f"2 of {len(ids)}", exact=True)).to_be_visible()
-    expect(viewer.get_by_text("No heat map was logged")).to_be_visible()
-    tab.open(f"/images?run={runs.other.id}&img={ids[4]}&split=train&order=all")  # the same image in another run
-    assert tab.query()["img"] == ids[4]
-    expect(page.locator(".st-key-gallery .tile[aria-pressed=true]")).to_have_attribute("data-id", ids[4])
-
-
-def test_the_heat_map_of_any_class_without_the_server(tab: Tab, runs: SimpleNamespace) -> None:
-    page = tab.page
-    tab.open(f"/images?run={runs.plain.id}&order=best")
-    viewer = page.locator(".st-key-viewer")
-    heat = viewer.locator("img.heat")
-    expect(viewer.locator(".xray.loaded")).to_be_visible()
-    sent = tab.frames
-    for k, name in enumerate(("covid19", "normal", "pneumonia")):
-        viewer.get_by_role("radio", name=re.compile(f"^{name}: probability")).click()
-        expect(heat).to_have_attribute("src", re.compile(rf"\.{k}\.f\.webp"))
-    viewer.get_by_text("each image on its own scale").click()
-    expect(heat).to_have_attribute("src", re.compile(r"s=image"))
-    expect(page.locator(".st-key-gallery img.heat").first).to_have_attribute("src", re.compile(r"s=image"))
-    slider = viewer.get_by_role("slider", name="Heat map opacity")
-    slider.focus()
-    page.keyboard.press("Home")
-    expect(heat).to_have_css("opacity", "0")
-    expect(page.locator(".st-key-gallery img.heat").first).to_have_css("opacity", "0")
-    assert tab.frames == sent
 
 
 def test_zoom_and_legend_stay_while_the_run_grows(tab: Tab, server: Server) -> None:

@@ -66,6 +66,16 @@ def test_the_environment_knows_the_run(finished: Path) -> None:
     assert environment["data"]["unreadable"] == []
 
 
+def test_the_status_says_how_many_samples_each_class_has(finished: Path) -> None:
+    samples = Run(finished).samples()
+    labels = [name for name in samples.columns if name.startswith("label_")]
+    counted = samples.groupby("split")[labels].sum()
+    support = Run(finished).status().extra["support"]
+    assert support.keys() == {"train", "val", "test"}
+    for split, classes in support.items():
+        assert classes == {name.removeprefix("label_"): counted.loc[split, name] for name in labels}
+
+
 def test_the_process_of_the_scheduler(make_run: MakeRun) -> None:
     run_dir = make_run(epochs=1)
     done = subprocess.run(

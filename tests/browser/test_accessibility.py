@@ -1,0 +1,55 @@
+"""axe-core on every page in both themes, and the keyboard's way through them."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from driver import Server, Tab
+from synthetic import write_synthetic_run
+
+from covidviz.store.reader import Run
+
+SEVERE = ("serious", "critical")
+
+
+@pytest.fixture(scope="module")
+def run(server: Server, tiny_phantoms: Path) -> Run:
+    """A finished run on phantoms, beside a running and a failed one."""
+    data = Path(shutil.copytree(tiny_phantoms, server.data / "phantoms"))
+    finished = Run(write_synthetic_run(server.runs, 1, artefacts=True, data=data))
+    for i, state in ((2, "failed"), (3, "stopped")):
+        write_synthetic_run(server.runs, i, state=state)
+    return finished
+
+
+def paths(run: Run) -> dict[str, str]:
+    return {
+        "runs": "/",
+        "run": f"/run?run={run.id}&split=val&cell=0-0",
+        "images": f"/images?run={run.id}&split=val",
+        "new run": "/new_run",
+        "compare": f"/compare?runs={run.id}",
+        "system": "/system",
+    }
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_no_serious_violation(open_tab: Callable[..., Tab], run: Run, scheme: str) -> None:
+    tab = open_tab(color_scheme=scheme)
+    found = []
+    for name, path in paths(run).items():
+        tab.open(path)
+        tab.page.wait_for_load_state("networkidle")
+        answer = Axe().run(tab.page).response
+        assert len(answer["passes"]) > 10, f"axe looked at nothing on {name}"
+        for violation in answer["violations"]:
+            if violation["impact"] not in SEVERE:
+                continue
+            for node in violation["nodes"]:
+                target = " ".join(map(str, node["target"]))
+                found.append(f"{name}: {violation['id']}: {target}: {node['html'][:200]}\n{node['failureSummary']}")
+    assert not found, "\n".join(found)
