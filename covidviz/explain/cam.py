@@ -29,6 +29,14 @@ __all__ = ["CamWriter", "grad_cam", "log_cams"]
 CHUNK_PIXELS = 16 * 224 * 224
 
 
+class Sliceable(Protocol):
+    """Images that are read piece by piece: an array, or `covidviz.training.batches.Images`."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, part: slice) -> NDArray[np.uint8]: ...
+
+
 class CamWriter(Protocol):
     """The one method of `covidviz.store.writer.RunWriter` that is needed here."""
 
@@ -113,7 +121,7 @@ def log_cams(
     config: TrainConfig,
     split: str,
     sample_ids: Sequence[str],
-    images: NDArray[np.uint8],
+    images: Sliceable,
     writer: CamWriter,
     device: torch.device | str,
     on_progress: Callable[[int, int], None] | None = None,

@@ -19,16 +19,18 @@ from torch import Tensor, nn
 
 from covidviz.catalog import MODELS
 from covidviz.config import TrainConfig
-from covidviz.errors import CovidvizError, DeviceError
+from covidviz.errors import CovidvizError, DeviceError, StoreError
 from covidviz.evaluation.metrics import classification_metrics
 from covidviz.store import layout
 from covidviz.store.summary import better
 from covidviz.store.writer import RunWriter
 from covidviz.training import checkpoint
 from covidviz.training.alarms import validation_alarms
-from covidviz.training.batches import Images, augment, epoch_order, send, slices, to_input
+from covidviz.training.batches import Pixels, epoch_order, send, slices
 from covidviz.training.dataset import Dataset, Split
 from covidviz.training.devices import Device
+from covidviz.training.features import CACHEABLE, Features, cut, features
+from covidviz.training.image_cache import content_key
 from covidviz.training.losses import Criterion, make_criterion
 from covidviz.training.models import build, train_mode
 from covidviz.training.optim import learning_rates, make_optimizer, set_learning_rates
@@ -101,6 +103,8 @@ class Training:
             prob=torch.zeros(len(train), len(config.classes), device=device.device),
             loss=torch.zeros(len(train), device=device.device),
         )
+        self.inputs: dict[str, Pixels | Features] = {name: Pixels(part.images) for name, part in data.splits.items()}
+        self.cut = cut(self.model) if config.cache != "off" else None
         self.work = Work(config, {name: len(split) for name, split in data.splits.items()})
         self.unrecorded: list[tuple[int, float, Tensor]] = []
         self.recorded_at = 0.0
@@ -115,8 +119,9 @@ class Training:
             CovidvizError: the loss became NaN, the GPU's memory is full, the disk is full, an image vanished.
         """
         self._restore()
-        self.work.skip_epochs(self.position.epoch - 1)
         try:
+            self._use_features()
+            self.work.skip_epochs(self.position.epoch - 1)
             with Curves(self.writer.run_dir, self.config, first_epoch=self.position.epoch) as curves:
                 while self.position.epoch <= self.config.epochs and not self._out_of_patience():
                     self._train_epoch()
@@ -129,6 +134,59 @@ class Training:
             traceback.clear_frames(error.__traceback__)  # they hold the tensors that filled the memory
             raise DeviceError(self._out_of_memory()) from error
         return "completed"
+
+    # what need not be computed again
+
+    def _use_features(self) -> None:
+        """Replace images by the output of the frozen part where it is the same in every epoch."""
+        if self.cut is None:
+            return
+        self.model.eval()
+        batch, what, saved = evaluation_batch(self.config.image_size, self.device), [], 0
+        for name, split in self.data.splits.items():
+            how = self.config.augment if name == "train" else "none"
+            if not len(split) or how not in CACHEABLE:
+                continue
+            content = content_key(split.images.root, split.images.paths, self.config.image_size)
+            tell = self._asked(f"computing what is frozen, {name}")
+            try:
+                found, new = features(
+                    self.cut,
+                    split.images,
+                    content,
+                    self.device,
+                    how,
+                    batch,
+                    tell,
+                )
+            except StoreError as error:
+                self.say(f"the frozen part is computed in each epoch: {error}")
+                return
+            self.inputs[name] = found
+            saved += found.bytes
+            what.append(f"{name} {'computed' if new else 'found'}")
+        if what:
+            self.say(f"frozen part before {self.cut.where}: {', '.join(what)} ({saved / 1e6:,.0f} MB in the cache)")
+
+    def _asked(self, phase: str) -> Callable[[int, int], None]:
+        """Called with (done, all) before training starts: obeys a stop request and says what is being done."""
+        told = -1.0
+
+        def tell(done: int, total: int) -> None:
+            nonlocal told
+            if self.stop() or self.writer.stop_requested():
+                raise Stopped
+            if time.monotonic() - told >= RECORD_S:
+                self.writer.status(phase=f"{phase}, {done / max(total, 1):.0%}")
+                told = time.monotonic()
+
+        return tell
+
+    def _forward(self, split: str) -> Callable[[Tensor], Tensor]:
+        """From what `inputs` gives for a split to logits."""
+        if self.cut is not None and isinstance(self.inputs[split], Features):
+            return self.cut.forward
+        return self.model
 
     # going on from last.pt
 
@@ -190,16 +248,17 @@ class Training:
         order = epoch_order(len(train), config.seed, at.epoch)
         labels = send(train.labels[order].astype(np.float32), self.device.device)
         todo = self.batches[at.batch :]
-        images = train.images.batches([order[part] for part in todo])
+        inputs = self.inputs["train"].batches(
+            [order[part] for part in todo], config.augment, seed=config.seed, epoch=at.epoch, first=at.batch
+        )
         began = time.monotonic()
         self._enter("training", self.work.train)
         try:
             for part in todo:
-                batch = augment(next(images), config.augment, seed=config.seed, epoch=at.epoch, number=at.batch)
                 step = (at.epoch - 1) * len(self.batches) + at.batch
                 rates = learning_rates(config, step, len(self.batches))
                 set_learning_rates(self.optimizer, rates)
-                at.prob[part], at.loss[part] = self._step(batch, labels[part])
+                at.prob[part], at.loss[part] = self._step(next(inputs), labels[part])
                 at.batch += 1
                 self._record(step + 1, rates[0], at.loss[part].mean())
                 self._tell(at.batch, len(self.batches))
@@ -211,11 +270,11 @@ class Training:
         self._flush()
         at.seconds += time.monotonic() - began
 
-    def _step(self, batch: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+    def _step(self, inputs: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
         """One optimizer step. Returns probabilities [B, C] and loss per sample [B], without waiting for them."""
         self.optimizer.zero_grad()
         with self.device.autocast():
-            logits = self.model(to_input(batch, self.device.device))
+            logits = self._forward("train")(inputs)
         loss = self.criterion(logits, labels)
         self.scaler.scale(loss.mean()).backward()
         self.scaler.step(self.optimizer)
@@ -298,9 +357,9 @@ class Training:
         self._enter(phase, len(split))
         # What fits with a backward pass fits eight times without.
         batch = min(evaluation_batch(self.config.image_size, self.device), 8 * self.config.batch_size)
-        return evaluate(
-            self.model, split.images, split.labels, self.criterion, self.config.task, self.device, batch, self._tell
-        )
+        self.model.eval()
+        forward, inputs = self._forward(split.name), self.inputs[split.name]
+        return evaluate(forward, inputs, split.labels, self.criterion, self.config.task, self.device, batch, self._tell)
 
     # the end
 
@@ -327,8 +386,8 @@ class Training:
             split = self.data.splits[name]
             if len(split):
                 self._enter("explaining", Work.EXPLAIN * len(split))
-                ids, images = split.sample_id, split.images.array()
-                log_cams(self.model, config, name, ids, images, self.writer, self.device.device, self._tell)
+                ids = split.sample_id
+                log_cams(self.model, config, name, ids, split.images, self.writer, self.device.device, self._tell)
 
     # on the way
 
@@ -352,8 +411,7 @@ class Training:
         while fits >= 1:
             torch.cuda.empty_cache()
             try:
-                side = self.config.image_size
-                batch = torch.zeros(fits, side, side, dtype=torch.uint8, device=self.device.device)
+                batch = next(self.inputs["train"].batches([np.zeros(fits, np.int64)]))
                 labels = torch.zeros(fits, len(self.config.classes), device=self.device.device)
                 self._step(batch, labels)
                 break
@@ -407,8 +465,8 @@ def probabilities(logits: Tensor, task: str) -> Tensor:
 
 
 def evaluate(
-    model: nn.Module,
-    images: Images,
+    forward: Callable[[Tensor], Tensor],
+    inputs: Pixels | Features,
     labels: NDArray[np.int8],
     criterion: Criterion,
     task: str,
@@ -416,9 +474,10 @@ def evaluate(
     batch_size: int,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Probabilities and losses of all images in order, in evaluation mode and never augmented.
+    """Probabilities and losses of all images in order, never augmented.
 
     Args:
+        forward: from a batch of `inputs` to logits, in evaluation mode.
         labels: 0/1, [N, C].
         batch_size: images at once, such as `evaluation_batch`.
         on_progress: called with (images done, N).
@@ -426,18 +485,18 @@ def evaluate(
     Returns:
         (float32 [N, C], float32 [N]).
     """
-    model.eval()
-    parts = slices(len(images), batch_size)
+    n = len(inputs)
+    parts = slices(n, batch_size)
     targets = send(labels.astype(np.float32), device.device)
-    prob, loss = torch.zeros_like(targets), torch.zeros(len(images), device=device.device)
-    batches = images.batches([np.arange(part.start, part.stop) for part in parts])
+    prob, loss = torch.zeros_like(targets), torch.zeros(n, device=device.device)
+    batches = inputs.batches([np.arange(part.start, part.stop) for part in parts])
     with torch.inference_mode():
         for part, batch in zip(parts, batches, strict=True):
             with device.autocast():
-                logits = model(to_input(batch, device.device))
+                logits = forward(batch)
             prob[part], loss[part] = probabilities(logits, task), criterion(logits, targets[part])
             if on_progress is not None:
-                on_progress(part.stop, len(images))
+                on_progress(part.stop, n)
     return prob.cpu().numpy(), loss.cpu().numpy()
 
 
