@@ -355,7 +355,8 @@ def test_cache_is_shown_and_cleared(run, document, runs: Path, tiny_phantoms: Pa
     document("train", "--data", tiny_phantoms, *QUICK, "--model", "squeezenet1_1", "--trainable", "head")
     shown = document("cache", "show")
     kinds = [entry["kind"] for entry in shown["entries"]]
-    assert sorted(kinds) == ["features", "features", "features", "images"]
+    assert kinds.count("images") == 1
+    assert kinds.count("features") == 3, "one for each split, shared by training and heat maps"
     assert shown["bytes"] == sum(entry["bytes"] for entry in shown["entries"]) > 60 * 64 * 64
     code, out, _ = run("cache", "show", "--kind", "images")
     assert code == 0

@@ -29,7 +29,7 @@ from covidviz.training.alarms import validation_alarms
 from covidviz.training.batches import Pixels, epoch_order, send, slices
 from covidviz.training.dataset import Dataset, Split
 from covidviz.training.devices import Device
-from covidviz.training.features import CACHEABLE, Features, cut, features
+from covidviz.training.features import CACHEABLE, Cut, Features, cut, cut_after, features
 from covidviz.training.image_cache import content_key
 from covidviz.training.losses import Criterion, make_criterion
 from covidviz.training.models import build, train_mode
@@ -142,23 +142,13 @@ class Training:
         if self.cut is None:
             return
         self.model.eval()
-        batch, what, saved = evaluation_batch(self.config.image_size, self.device), [], 0
+        what, saved = [], 0
         for name, split in self.data.splits.items():
             how = self.config.augment if name == "train" else "none"
             if not len(split) or how not in CACHEABLE:
                 continue
-            content = content_key(split.images.root, split.images.paths, self.config.image_size)
-            tell = self._asked(f"computing what is frozen, {name}")
             try:
-                found, new = features(
-                    self.cut,
-                    split.images,
-                    content,
-                    self.device,
-                    how,
-                    batch,
-                    tell,
-                )
+                found, new = self._features(self.cut, split, how, self.device)
             except StoreError as error:
                 self.say(f"the frozen part is computed in each epoch: {error}")
                 return
@@ -167,6 +157,12 @@ class Training:
             what.append(f"{name} {'computed' if new else 'found'}")
         if what:
             self.say(f"frozen part before {self.cut.where}: {', '.join(what)} ({saved / 1e6:,.0f} MB in the cache)")
+
+    def _features(self, parts: Cut, split: Split, how: str, device: Device) -> tuple[Features, bool]:
+        content = content_key(split.images.root, split.images.paths, self.config.image_size)
+        batch = evaluation_batch(self.config.image_size, self.device)
+        tell = self._asked(f"computing what is frozen, {split.name}")
+        return features(parts, split.images, content, device, how, batch, tell)
 
     def _asked(self, phase: str) -> Callable[[int, int], None]:
         """Called with (done, all) before training starts: obeys a stop request and says what is being done."""
@@ -386,8 +382,26 @@ class Training:
             split = self.data.splits[name]
             if len(split):
                 self._enter("explaining", Work.EXPLAIN * len(split))
-                ids = split.sample_id
-                log_cams(self.model, config, name, ids, split.images, self.writer, self.device.device, self._tell)
+                known, at = self._before_the_cam(split)
+                ids, device = split.sample_id, self.device.device
+                log_cams(
+                    self.model, config, name, ids, split.images, self.writer, device, self._tell, known=known, at=at
+                )
+
+    def _before_the_cam(self, split: Split) -> tuple[Features | None, str]:
+        """What is known on the way to the heat maps, and the step it goes into. Heat maps are made in float32."""
+        if self.config.cache == "off":
+            return None, ""
+        frozen = cut_after(self.model, MODELS[self.config.model].cam_layer)
+        if frozen is not None:
+            try:
+                return self._features(frozen, split, "none", Device(self.device.device))[0], frozen.where
+            except StoreError as error:
+                self.say(f"heat maps are computed from the images: {error}")
+        known = self.inputs[split.name]
+        if frozen is None and self.cut is not None and isinstance(known, Features) and known.dtype == torch.float32:
+            return known, self.cut.where
+        return None, ""
 
     # on the way
 

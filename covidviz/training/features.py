@@ -25,7 +25,7 @@ from covidviz.training.devices import Device
 from covidviz.training.mapped import Mapped
 from covidviz.training.models import sequence
 
-__all__ = ["CACHEABLE", "Cut", "Features", "cut", "features"]
+__all__ = ["CACHEABLE", "Cut", "Features", "cut", "cut_after", "features"]
 
 CACHEABLE = ("none", "flip")  # augmentations with so few variants of an image that all of them can be kept
 VERSION = 1
@@ -49,7 +49,7 @@ class Cut:
 
     @property
     def where(self) -> str:
-        """The name of the first step that learns."""
+        """The name of the first step after the cut."""
         return self.rest[0][0]
 
     def forward(self, x: Tensor) -> Tensor:
@@ -68,11 +68,21 @@ class Cut:
 def cut(model: nn.Module) -> Cut | None:
     """Where a network of `covidviz.training.models.build` can be cut; None where nothing before the cut computes."""
     steps = sequence(model)
-    first = next(i for i, (_, step) in enumerate(steps) if _learns(step))
-    front = steps[:first]
+    return _cut(steps, next(i for i, (_, step) in enumerate(steps) if _learns(step)))
+
+
+def cut_after(model: nn.Module, layer: str) -> Cut | None:
+    """The network cut right after a step of it; None where something up to there learns."""
+    steps = sequence(model)
+    end = [name for name, _ in steps].index(layer) + 1
+    return None if any(_learns(step) for _, step in steps[:end]) else _cut(steps, end)
+
+
+def _cut(steps: Sequence[Step], at: int) -> Cut | None:
+    front = steps[:at]
     if not any(isinstance(step, nn.Module) and next(step.parameters(), None) is not None for _, step in front):
         return None
-    return Cut(front, steps[first:])
+    return Cut(front, steps[at:])
 
 
 def _learns(step: object) -> bool:

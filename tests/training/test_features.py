@@ -14,6 +14,7 @@ from conftest import MakeRun
 from covidviz.config import TrainConfig
 from covidviz.store import cache, layout
 from covidviz.store.reader import Run
+from covidviz.store.runs import list_run_dirs
 from covidviz.training import checkpoint
 from covidviz.training.features import cut
 from covidviz.training.models import build
@@ -53,6 +54,12 @@ def test_the_same_weights(make_run: MakeRun, case: str) -> None:
             torch.testing.assert_close(tensors[name], tensor, rtol=0, atol=0)
         assert metrics == results[0][1]
         assert predictions.equals(results[0][2])
+    maps = [Run(path).cams("test") for path in list_run_dirs(run_dir.parent)]
+    assert len(maps) == 3
+    for cams in maps:
+        assert cams is not None
+        np.testing.assert_array_equal(cams.maps, maps[0].maps)
+        np.testing.assert_array_equal(cams.scale, maps[0].scale)
 
 
 @pytest.mark.parametrize("model", ["squeezenet1_1", "densenet121", "efficientnet_b0", "mobilenet_v3_small"])
