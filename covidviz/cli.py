@@ -167,6 +167,15 @@ def _parser(argv: Sequence[str]) -> argparse.ArgumentParser:
     one.add_argument("--cam", type=Path, metavar="DIR", help="also write each image with its Grad-CAM there")
     add_runs_dir(one)
 
+    cached = commands.add_parser("cache", help="show and clear what can be made again", allow_abbrev=False)
+    of_cache = cached.add_subparsers(metavar="COMMAND", required=True)
+    for name, run, help in (
+        ("show", _cache_show, "decoded images and frozen features on disk, longest unused first"),
+        ("clear", _cache_clear, "remove them; running trainings keep what they have open"),
+    ):
+        one = add(of_cache, name, run, help)
+        one.add_argument("--kind", choices=("images", "features"), help="only these; default both")
+
     one = add(commands, "scheduler", _scheduler, "the queue's process, in the foreground")
     add_runs_dir(one)
     one.add_argument("--worker", help=argparse.SUPPRESS)  # another training command, for tests
@@ -405,6 +414,31 @@ def _predict(args: argparse.Namespace) -> Answer:
         lines.append(f"{row['path']}: {said}")
     unread = sum(1 for row in rows if row["error"])
     return Answer(rows, "\n".join(lines), failed="none of the images can be read" if unread == len(rows) else None)
+
+
+def _cache_show(args: argparse.Namespace) -> Answer:
+    from covidviz.paths import cache_dir
+    from covidviz.store import cache
+
+    found = cache.entries(args.kind)
+    rows = [
+        {"kind": one.kind, "key": one.key, "bytes": one.bytes, "used": one.used, "about": one.about} for one in found
+    ]
+    total, limit = sum(one.bytes for one in found), cache.limit()
+    lines = [
+        f"{one.kind:9} {one.bytes / 1e6:>10,.1f} MB  "
+        + ", ".join(f"{name} {value}" for name, value in sorted(one.about.items()))
+        for one in found
+    ]
+    lines.append(f"{total / 1e6:,.1f} MB of at most {limit / 1e6:,.0f} MB in {cache_dir()}")
+    return Answer({"folder": str(cache_dir()), "limit": limit, "bytes": total, "entries": rows}, "\n".join(lines))
+
+
+def _cache_clear(args: argparse.Namespace) -> Answer:
+    from covidviz.store import cache
+
+    freed = cache.clear(args.kind)
+    return Answer({"freed": freed}, f"{freed / 1e6:,.1f} MB freed")
 
 
 def _scheduler(args: argparse.Namespace) -> Answer:

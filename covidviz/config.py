@@ -126,7 +126,7 @@ class TrainConfig(BaseModel):
     )
     device: str = _knob("auto", "auto, cpu, or cuda:N.")
     cache: Literal["auto", "off", "exact"] = _knob(
-        "auto", "Kept from epoch to epoch: decoded images (auto, exact) or nothing (off)."
+        "auto", "Kept on disk: decoded images and what frozen layers make of them (auto, exact), or nothing (off)."
     )
 
     # for people

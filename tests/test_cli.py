@@ -345,3 +345,23 @@ def test_a_reader_that_has_enough_is_no_error(runs: Path) -> None:
     child.stdout.close()
     assert child.stderr.read() == b""
     child.wait()
+
+
+# caches
+
+
+def test_cache_is_shown_and_cleared(run, document, runs: Path, tiny_phantoms: Path) -> None:
+    assert document("cache", "show")["entries"] == []
+    document("train", "--data", tiny_phantoms, *QUICK, "--model", "squeezenet1_1", "--trainable", "head")
+    shown = document("cache", "show")
+    kinds = [entry["kind"] for entry in shown["entries"]]
+    assert kinds.count("images") == 1
+    assert kinds.count("features") == 3, "one for each split, shared by training and heat maps"
+    assert shown["bytes"] == sum(entry["bytes"] for entry in shown["entries"]) > 60 * 64 * 64
+    code, out, _ = run("cache", "show", "--kind", "images")
+    assert code == 0
+    assert "images 60" in out
+    freed = document("cache", "clear", "--kind", "features")["freed"]
+    assert freed > 0
+    assert [entry["kind"] for entry in document("cache", "show")["entries"]] == ["images"]
+    assert document("cache", "clear")["freed"] == shown["bytes"] - freed

@@ -20,6 +20,7 @@ from covidviz.catalog import MODELS
 from covidviz.config import TrainConfig
 from covidviz.errors import ConfigError
 from covidviz.training.batches import to_input
+from covidviz.training.features import Features
 from covidviz.training.models import sequence
 
 __all__ = ["CamWriter", "grad_cam", "log_cams"]
@@ -27,6 +28,14 @@ __all__ = ["CamWriter", "grad_cam", "log_cams"]
 # The part before the target layer needs some 10 MB per image of 224 px; in chunks of this many pixels its memory stays
 # the same for every batch size. Larger chunks are not faster on a CPU.
 CHUNK_PIXELS = 16 * 224 * 224
+
+
+class Sliceable(Protocol):
+    """Images that are read piece by piece: an array, or `covidviz.training.batches.Images`."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, part: slice) -> NDArray[np.uint8]: ...
 
 
 class CamWriter(Protocol):
@@ -69,9 +78,15 @@ def grad_cam(model: nn.Module, x: Tensor, classes: Sequence[int], layer: str) ->
         raise ConfigError(f"layer: {layer!r} given, accepted: {', '.join(names)}")
     cut = names.index(layer) + 1
     per_chunk = max(1, CHUNK_PIXELS // (x.shape[-1] * x.shape[-2]))
-    with _evaluating(model), torch.inference_mode(False), torch.autocast(x.device.type, enabled=False):
+    with _explaining(model, x.device):
         maps = [_maps(chunk, classes, steps[:cut], steps[cut:]) for chunk in x.float().split(per_chunk)]
     return torch.cat(maps)
+
+
+@contextmanager
+def _explaining(model: nn.Module, device: torch.device) -> Iterator[None]:
+    with _evaluating(model), torch.inference_mode(False), torch.autocast(device.type, enabled=False):
+        yield
 
 
 def _maps(
@@ -113,10 +128,13 @@ def log_cams(
     config: TrainConfig,
     split: str,
     sample_ids: Sequence[str],
-    images: NDArray[np.uint8],
+    images: Sliceable,
     writer: CamWriter,
     device: torch.device | str,
     on_progress: Callable[[int, int], None] | None = None,
+    *,
+    known: Features | None = None,
+    at: str = "",
 ) -> None:
     """Grad-CAM of every class for all images of a split, to `cams/<split>.npz`. An empty split writes nothing.
 
@@ -127,14 +145,23 @@ def log_cams(
         config: resolved; its classes are those of the logits, its model says the target layer.
         images: [N, S, S] grey, as decoded for the network.
         on_progress: called with (images done, N).
+        known: what goes into the step `at` of the network for each image, float32; saves what lies before that step.
     """
     layer = MODELS[config.model].cam_layer
     total, n_classes = len(images), len(config.classes)
+    steps = sequence(model)
+    names = [name for name, _ in steps]
+    cut = names.index(layer) + 1
     maps: NDArray[np.float16] | None = None
     scale = np.zeros((total, n_classes), dtype=np.float32)
     for start in range(0, total, 32):
-        x = to_input(torch.from_numpy(np.ascontiguousarray(images[start : start + 32])), device, torch.float32)
-        raw = grad_cam(model, x, range(n_classes), layer).cpu().numpy()
+        if known is not None:
+            x = next(known.batches([np.arange(start, min(start + 32, total))]))
+            with _explaining(model, x.device):
+                raw = _maps(x, range(n_classes), steps[names.index(at) : cut], steps[cut:]).cpu().numpy()
+        else:
+            x = to_input(torch.from_numpy(np.ascontiguousarray(images[start : start + 32])), device, torch.float32)
+            raw = grad_cam(model, x, range(n_classes), layer).cpu().numpy()
         if maps is None:
             maps = np.zeros((total, n_classes, *raw.shape[2:]), dtype=np.float16)
         part = slice(start, start + len(raw))

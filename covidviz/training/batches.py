@@ -20,8 +20,9 @@ from torch.nn import functional as F
 
 from covidviz.data.images import decode
 from covidviz.errors import DataError
+from covidviz.training.mapped import Mapped
 
-__all__ = ["Images", "augment", "epoch_order", "send", "slices", "to_input"]
+__all__ = ["Images", "Pixels", "augment", "epoch_order", "mirrors", "send", "slices", "to_input"]
 
 # What torchvision's ImageNet weights were trained with (RGB in 0..1).
 MEAN = (0.485, 0.456, 0.406)
@@ -70,8 +71,17 @@ def augment(batch: Tensor, how: str, *, seed: int, epoch: int, number: int) -> T
     return AUGMENT[how](batch, np.random.default_rng([seed, epoch, number]))
 
 
+def mirrors(n: int, *, seed: int, epoch: int, number: int) -> NDArray[np.bool_]:
+    """Which of a batch's n images the augmentation `flip` mirrors."""
+    return _mirrors(n, np.random.default_rng([seed, epoch, number]))
+
+
+def _mirrors(n: int, rng: np.random.Generator) -> NDArray[np.bool_]:
+    return rng.random(n) < 0.5
+
+
 def _flip(x: Tensor, rng: np.random.Generator) -> Tensor:
-    mirrored = send(rng.random(len(x)) < 0.5, x.device).view(-1, 1, 1)
+    mirrored = send(_mirrors(len(x), rng), x.device).view(-1, 1, 1)
     return torch.where(mirrored, x.flip(2), x)
 
 
@@ -148,16 +158,13 @@ def slices(n: int, batch_size: int) -> list[slice]:
 
 def send(values: NDArray[Any], device: torch.device) -> Tensor:
     """An array as a tensor on `device`, without waiting for a GPU to finish what it does."""
-    return _copy(torch.from_numpy(values), device)
-
-
-def _copy(tensor: Tensor, device: torch.device) -> Tensor:
+    tensor = torch.from_numpy(values)
     # Only from pinned memory does a copy overlap with computing.
     return tensor.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else tensor.to(device)
 
 
 class Images:
-    """The grey images of one split: decoded once and kept, or decoded whenever they are asked for."""
+    """The grey images of one split: decoded once and mapped, decoded once and held, or decoded whenever asked for."""
 
     def __init__(
         self,
@@ -165,7 +172,8 @@ class Images:
         paths: Sequence[str],
         size: int,
         *,
-        decoded: NDArray[np.uint8] | None,
+        decoded: Mapped | NDArray[np.uint8] | None,
+        rows: NDArray[np.int64] | None = None,
         device: torch.device | None = None,
         resident: bool = False,
     ) -> None:
@@ -173,25 +181,27 @@ class Images:
         Args:
             root: folder that `paths` are relative to.
             size: side S of the square in pixels.
-            decoded: [N, S, S], or None to decode again each time.
+            decoded: uint8 [M, S, S], or None to decode again each time.
+            rows: where in `decoded` the N images are; default: they are all of it, in order.
             device: where batches go; default the CPU.
             resident: keep all of them on `device`, so that no batch has to be copied.
         """
         self.root, self.paths, self.size = root, list(paths), size
         self.device = device if device is not None else torch.device("cpu")
-        self._array = decoded
+        self._decoded = decoded
+        self._rows = np.arange(len(self.paths)) if rows is None else rows
         self._tensor: Tensor | None = None
-        if decoded is not None:
-            self._tensor = torch.from_numpy(decoded)
-            if resident:
-                self._tensor = self._tensor.to(self.device)
+        if decoded is not None and resident:
+            self._tensor = torch.from_numpy(self._take(self._rows)).to(self.device)
 
     def __len__(self) -> int:
         return len(self.paths)
 
-    def array(self) -> NDArray[np.uint8]:
-        """All images, uint8 [N, S, S]."""
-        return self._array if self._array is not None else self._decode(range(len(self)))
+    def __getitem__(self, part: slice) -> NDArray[np.uint8]:
+        """These images, uint8 [n, S, S]."""
+        if self._decoded is None:
+            return self._decode(range(len(self))[part])
+        return self._take(self._rows[part])
 
     def batches(self, rows: Sequence[NDArray[np.int64]]) -> Iterator[Tensor]:
         """One uint8 [len(r), S, S] on the device for each r of `rows`, in that order.
@@ -201,8 +211,11 @@ class Images:
         """
         if self._tensor is not None:
             for chosen in rows:
-                batch = self._tensor.index_select(0, send(chosen, self._tensor.device))
-                yield batch if batch.device == self.device else _copy(batch, self.device)
+                yield self._tensor.index_select(0, send(chosen, self.device))
+            return
+        if self._decoded is not None:
+            for chosen in rows:
+                yield send(self._take(self._rows[chosen]), self.device)
             return
         with ThreadPoolExecutor(1) as ahead:  # decodes the next batch while this one is computed
             coming = ahead.submit(self._decode, rows[0]) if rows else None
@@ -213,8 +226,37 @@ class Images:
                 coming = None if following is None else ahead.submit(self._decode, following)
                 yield send(current, self.device)
 
+    def _take(self, rows: NDArray[np.int64]) -> NDArray[np.uint8]:
+        if isinstance(self._decoded, Mapped):
+            return self._decoded.take(rows)
+        assert self._decoded is not None
+        return self._decoded[rows]
+
     def _decode(self, rows: Sequence[int] | NDArray[np.int64]) -> NDArray[np.uint8]:
         images, unreadable = decode(self.root, [self.paths[int(row)] for row in rows], self.size)
         if unreadable:
             raise DataError(f"an image can't be read any more: {unreadable[0][1]}")
         return images
+
+
+class Pixels:
+    """Images as network input: the batches of a network that is not cut."""
+
+    def __init__(self, images: Images) -> None:
+        self.images = images
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def batches(
+        self, rows: Sequence[NDArray[np.int64]], how: str = "none", *, seed: int = 0, epoch: int = 0, first: int = 0
+    ) -> Iterator[Tensor]:
+        """Network input [len(r), 3, S, S] for each r of `rows`, augmented.
+
+        Args:
+            how: augmentation.
+            seed, epoch: of the run; `first`: number of the first batch in the epoch.
+        """
+        for number, batch in enumerate(self.images.batches(rows), start=first):
+            changed = augment(batch, how, seed=seed, epoch=epoch, number=number)
+            yield to_input(changed, self.images.device)

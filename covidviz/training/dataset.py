@@ -15,9 +15,11 @@ from numpy.typing import NDArray
 from covidviz.config import TrainConfig
 from covidviz.data.images import check_readable, decode
 from covidviz.data.manifest import load_manifest
-from covidviz.errors import DataError
+from covidviz.errors import DataError, StoreError
 from covidviz.store.layout import SPLITS
 from covidviz.training.batches import Images, slices
+from covidviz.training.image_cache import decoded
+from covidviz.training.mapped import Mapped
 
 __all__ = ["Dataset", "Split", "load_dataset"]
 
@@ -83,19 +85,16 @@ def load_dataset(
     )
     resumed = samples is not None
     frame = manifest.samples if samples is None else samples
-    keep, note = _keeps(config, len(frame))
-    decoded, bad = _read_all(manifest.root, frame["path"].tolist(), config.image_size, keep, on_progress)
+    pixels, bad, note = _read(config, manifest.root, frame["path"].tolist(), on_progress)
     unreadable = tuple((str(frame["path"].iloc[row]), error) for row, error in bad)
     check_readable(len(frame), unreadable)
     if resumed and unreadable:
         raise DataError(f"an image this run was started with can't be read any more: {unreadable[0][1]}")
-    if bad:
-        rows = [row for row, _ in bad]
-        frame = frame.drop(index=frame.index[rows]).reset_index(drop=True)
-        decoded = None if decoded is None else np.delete(decoded, rows, axis=0)
+    place = np.delete(np.arange(len(frame)), [row for row, _ in bad])
+    frame = frame.iloc[place].reset_index(drop=True)
     where = frame["split"].to_numpy()
     labels = frame[[f"label_{name}" for name in config.classes]].to_numpy(np.int8)
-    resident = _fits_gpu(device, decoded)
+    resident = _fits_gpu(device, pixels)
     splits = {}
     for name in SPLITS:
         rows_of = np.flatnonzero(where == name)
@@ -104,7 +103,8 @@ def load_dataset(
             manifest.root,
             part["path"].tolist(),
             config.image_size,
-            decoded=None if decoded is None else decoded[rows_of],
+            decoded=pixels,
+            rows=place[rows_of],
             device=device,
             resident=resident,
         )
@@ -116,33 +116,39 @@ def load_dataset(
     return Dataset(config.classes, frame, splits, manifest.fingerprint(), unreadable, notes)
 
 
-def _read_all(
-    root: Path, paths: Sequence[str], size: int, keep: bool, on_progress: Progress | None
-) -> tuple[NDArray[np.uint8] | None, list[tuple[int, str]]]:
-    """uint8 [N, size, size] (None if not kept) and (row, error) of what can't be read."""
-    if keep:
-        return decode(root, paths, size, on_progress=on_progress)
+def _read(
+    config: TrainConfig, root: Path, paths: Sequence[str], on_progress: Progress | None
+) -> tuple[Mapped | NDArray[np.uint8] | None, list[tuple[int, str]], str]:
+    """uint8 [N, size, size], or None where they are decoded again in each epoch; (row, error) of what can't be read;
+    a sentence on it."""
+    size = config.image_size
+    if config.cache == "off":
+        return None, _try_all(root, paths, size, on_progress), ""
+    try:
+        mapped, bad, new = decoded(root, paths, size, on_progress=on_progress)
+    except StoreError as error:
+        note = f"Decoded images are not kept on disk: {error}."
+    else:
+        done = "Decoded" if new else "Found decoded"
+        return mapped, bad, f"{done}: {len(mapped)} images of {size} px ({mapped.nbytes / 1e6:,.0f} MB in the cache)."
+    needed, free = len(paths) * size**2, psutil.virtual_memory().available
+    if needed <= free // 2:
+        return *decode(root, paths, size, on_progress=on_progress), note
+    note += f" {len(paths)} images need {needed / 1e9:.1f} GB of memory decoded, so each epoch decodes them again."
+    return None, _try_all(root, paths, size, on_progress), note
+
+
+def _try_all(root: Path, paths: Sequence[str], size: int, on_progress: Progress | None) -> list[tuple[int, str]]:
     bad: list[tuple[int, str]] = []
     for part in slices(len(paths), 256):
         _, broken = decode(root, paths[part], size)
         bad += [(part.start + row, error) for row, error in broken]
         if on_progress is not None:
             on_progress(part.stop, len(paths))
-    return None, bad
+    return bad
 
 
-def _keeps(config: TrainConfig, n: int) -> tuple[bool, str | None]:
-    """Whether decoded images stay in memory; with `auto` only where they leave half of it free."""
-    if config.cache != "auto":
-        return config.cache == "exact", None
-    # twice: while they are sorted into splits there are two copies
-    needed, free = 2 * n * config.image_size**2, psutil.virtual_memory().available
-    if needed <= free // 2:
-        return True, None
-    return False, f"{n} images need {needed / 2e9:.1f} GB decoded, so they are decoded again in each epoch."
-
-
-def _fits_gpu(device: torch.device | None, decoded: NDArray[np.uint8] | None) -> bool:
-    if device is None or device.type != "cuda" or decoded is None:
+def _fits_gpu(device: torch.device | None, pixels: Mapped | NDArray[np.uint8] | None) -> bool:
+    if device is None or device.type != "cuda" or pixels is None:
         return False
-    return bool(decoded.nbytes < torch.cuda.mem_get_info(device)[0] // 4)
+    return bool(pixels.nbytes < torch.cuda.mem_get_info(device)[0] // 4)

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from covidviz.catalog import MODELS
 from covidviz.config import TrainConfig
-from covidviz.errors import CovidvizError, DeviceError
+from covidviz.errors import CovidvizError, DeviceError, StoreError
 from covidviz.evaluation.metrics import classification_metrics
 from covidviz.schedule import learning_rates
 from covidviz.store import layout
@@ -27,9 +27,11 @@ from covidviz.store.summary import better
 from covidviz.store.writer import RunWriter
 from covidviz.training import checkpoint
 from covidviz.training.alarms import validation_alarms
-from covidviz.training.batches import Images, augment, epoch_order, send, slices, to_input
+from covidviz.training.batches import Pixels, epoch_order, send, slices
 from covidviz.training.dataset import Dataset, Split
 from covidviz.training.devices import Device
+from covidviz.training.features import CACHEABLE, Cut, Features, cut, cut_after, features
+from covidviz.training.image_cache import content_key
 from covidviz.training.losses import Criterion, make_criterion
 from covidviz.training.models import build, train_mode
 from covidviz.training.optim import make_optimizer, set_learning_rates
@@ -102,6 +104,8 @@ class Training:
             prob=torch.zeros(len(train), len(config.classes), device=device.device),
             loss=torch.zeros(len(train), device=device.device),
         )
+        self.inputs: dict[str, Pixels | Features] = {name: Pixels(part.images) for name, part in data.splits.items()}
+        self.cut = cut(self.model) if config.cache != "off" else None
         self.work = Work(config, {name: len(split) for name, split in data.splits.items()})
         self.unrecorded: list[tuple[int, float, Tensor]] = []
         self.recorded_at = 0.0
@@ -116,8 +120,9 @@ class Training:
             CovidvizError: the loss became NaN, the GPU's memory is full, the disk is full, an image vanished.
         """
         self._restore()
-        self.work.skip_epochs(self.position.epoch - 1)
         try:
+            self._use_features()
+            self.work.skip_epochs(self.position.epoch - 1)
             with Curves(self.writer.run_dir, self.config, first_epoch=self.position.epoch) as curves:
                 while self.position.epoch <= self.config.epochs and not self._out_of_patience():
                     self._train_epoch()
@@ -130,6 +135,55 @@ class Training:
             traceback.clear_frames(error.__traceback__)  # they hold the tensors that filled the memory
             raise DeviceError(self._out_of_memory()) from error
         return "completed"
+
+    # what need not be computed again
+
+    def _use_features(self) -> None:
+        """Replace images by the output of the frozen part where it is the same in every epoch."""
+        if self.cut is None:
+            return
+        self.model.eval()
+        what, saved = [], 0
+        for name, split in self.data.splits.items():
+            how = self.config.augment if name == "train" else "none"
+            if not len(split) or how not in CACHEABLE:
+                continue
+            try:
+                found, new = self._features(self.cut, split, how, self.device)
+            except StoreError as error:
+                self.say(f"the frozen part is computed in each epoch: {error}")
+                return
+            self.inputs[name] = found
+            saved += found.bytes
+            what.append(f"{name} {'computed' if new else 'found'}")
+        if what:
+            self.say(f"frozen part before {self.cut.where}: {', '.join(what)} ({saved / 1e6:,.0f} MB in the cache)")
+
+    def _features(self, parts: Cut, split: Split, how: str, device: Device) -> tuple[Features, bool]:
+        content = content_key(split.images.root, split.images.paths, self.config.image_size)
+        batch = evaluation_batch(self.config.image_size, self.device)
+        tell = self._asked(f"computing what is frozen, {split.name}")
+        return features(parts, split.images, content, device, how, batch, tell)
+
+    def _asked(self, phase: str) -> Callable[[int, int], None]:
+        """Called with (done, all) before training starts: obeys a stop request and says what is being done."""
+        told = -1.0
+
+        def tell(done: int, total: int) -> None:
+            nonlocal told
+            if self.stop() or self.writer.stop_requested():
+                raise Stopped
+            if time.monotonic() - told >= RECORD_S:
+                self.writer.status(phase=f"{phase}, {done / max(total, 1):.0%}")
+                told = time.monotonic()
+
+        return tell
+
+    def _forward(self, split: str) -> Callable[[Tensor], Tensor]:
+        """From what `inputs` gives for a split to logits."""
+        if self.cut is not None and isinstance(self.inputs[split], Features):
+            return self.cut.forward
+        return self.model
 
     # going on from last.pt
 
@@ -191,16 +245,17 @@ class Training:
         order = epoch_order(len(train), config.seed, at.epoch)
         labels = send(train.labels[order].astype(np.float32), self.device.device)
         todo = self.batches[at.batch :]
-        images = train.images.batches([order[part] for part in todo])
+        inputs = self.inputs["train"].batches(
+            [order[part] for part in todo], config.augment, seed=config.seed, epoch=at.epoch, first=at.batch
+        )
         began = time.monotonic()
         self._enter("training", self.work.train)
         try:
             for part in todo:
-                batch = augment(next(images), config.augment, seed=config.seed, epoch=at.epoch, number=at.batch)
                 step = (at.epoch - 1) * len(self.batches) + at.batch
                 rates = learning_rates(config, step, len(self.batches))
                 set_learning_rates(self.optimizer, rates)
-                at.prob[part], at.loss[part] = self._step(batch, labels[part])
+                at.prob[part], at.loss[part] = self._step(next(inputs), labels[part])
                 at.batch += 1
                 self._record(step + 1, rates[0], at.loss[part].mean())
                 self._tell(at.batch, len(self.batches))
@@ -212,11 +267,11 @@ class Training:
         self._flush()
         at.seconds += time.monotonic() - began
 
-    def _step(self, batch: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+    def _step(self, inputs: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
         """One optimizer step. Returns probabilities [B, C] and loss per sample [B], without waiting for them."""
         self.optimizer.zero_grad()
         with self.device.autocast():
-            logits = self.model(to_input(batch, self.device.device))
+            logits = self._forward("train")(inputs)
         loss = self.criterion(logits, labels)
         self.scaler.scale(loss.mean()).backward()
         self.scaler.step(self.optimizer)
@@ -299,9 +354,9 @@ class Training:
         self._enter(phase, len(split))
         # What fits with a backward pass fits eight times without.
         batch = min(evaluation_batch(self.config.image_size, self.device), 8 * self.config.batch_size)
-        return evaluate(
-            self.model, split.images, split.labels, self.criterion, self.config.task, self.device, batch, self._tell
-        )
+        self.model.eval()
+        forward, inputs = self._forward(split.name), self.inputs[split.name]
+        return evaluate(forward, inputs, split.labels, self.criterion, self.config.task, self.device, batch, self._tell)
 
     # the end
 
@@ -328,8 +383,26 @@ class Training:
             split = self.data.splits[name]
             if len(split):
                 self._enter("explaining", Work.EXPLAIN * len(split))
-                ids, images = split.sample_id, split.images.array()
-                log_cams(self.model, config, name, ids, images, self.writer, self.device.device, self._tell)
+                known, at = self._before_the_cam(split)
+                ids, device = split.sample_id, self.device.device
+                log_cams(
+                    self.model, config, name, ids, split.images, self.writer, device, self._tell, known=known, at=at
+                )
+
+    def _before_the_cam(self, split: Split) -> tuple[Features | None, str]:
+        """What is known on the way to the heat maps, and the step it goes into. Heat maps are made in float32."""
+        if self.config.cache == "off":
+            return None, ""
+        frozen = cut_after(self.model, MODELS[self.config.model].cam_layer)
+        if frozen is not None:
+            try:
+                return self._features(frozen, split, "none", Device(self.device.device))[0], frozen.where
+            except StoreError as error:
+                self.say(f"heat maps are computed from the images: {error}")
+        known = self.inputs[split.name]
+        if frozen is None and self.cut is not None and isinstance(known, Features) and known.dtype == torch.float32:
+            return known, self.cut.where
+        return None, ""
 
     # on the way
 
@@ -353,8 +426,7 @@ class Training:
         while fits >= 1:
             torch.cuda.empty_cache()
             try:
-                side = self.config.image_size
-                batch = torch.zeros(fits, side, side, dtype=torch.uint8, device=self.device.device)
+                batch = next(self.inputs["train"].batches([np.zeros(fits, np.int64)]))
                 labels = torch.zeros(fits, len(self.config.classes), device=self.device.device)
                 self._step(batch, labels)
                 break
@@ -408,8 +480,8 @@ def probabilities(logits: Tensor, task: str) -> Tensor:
 
 
 def evaluate(
-    model: nn.Module,
-    images: Images,
+    forward: Callable[[Tensor], Tensor],
+    inputs: Pixels | Features,
     labels: NDArray[np.int8],
     criterion: Criterion,
     task: str,
@@ -417,9 +489,10 @@ def evaluate(
     batch_size: int,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Probabilities and losses of all images in order, in evaluation mode and never augmented.
+    """Probabilities and losses of all images in order, never augmented.
 
     Args:
+        forward: from a batch of `inputs` to logits, in evaluation mode.
         labels: 0/1, [N, C].
         batch_size: images at once, such as `evaluation_batch`.
         on_progress: called with (images done, N).
@@ -427,18 +500,18 @@ def evaluate(
     Returns:
         (float32 [N, C], float32 [N]).
     """
-    model.eval()
-    parts = slices(len(images), batch_size)
+    n = len(inputs)
+    parts = slices(n, batch_size)
     targets = send(labels.astype(np.float32), device.device)
-    prob, loss = torch.zeros_like(targets), torch.zeros(len(images), device=device.device)
-    batches = images.batches([np.arange(part.start, part.stop) for part in parts])
+    prob, loss = torch.zeros_like(targets), torch.zeros(n, device=device.device)
+    batches = inputs.batches([np.arange(part.start, part.stop) for part in parts])
     with torch.inference_mode():
         for part, batch in zip(parts, batches, strict=True):
             with device.autocast():
-                logits = model(to_input(batch, device.device))
+                logits = forward(batch)
             prob[part], loss[part] = probabilities(logits, task), criterion(logits, targets[part])
             if on_progress is not None:
-                on_progress(part.stop, len(images))
+                on_progress(part.stop, n)
     return prob.cpu().numpy(), loss.cpu().numpy()
 
 

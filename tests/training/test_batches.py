@@ -116,7 +116,7 @@ def test_batches_are_the_asked_rows(tmp_path: Path, files: list[str], kept: bool
     batches = list(images.batches(rows))
     for chosen, batch in zip(rows, batches, strict=True):
         np.testing.assert_array_equal(batch.numpy(), PICTURES[chosen])
-    np.testing.assert_array_equal(images.array(), PICTURES)
+    np.testing.assert_array_equal(images[:], PICTURES)
     assert list(images.batches([])) == []
     assert len(images) == 6
 

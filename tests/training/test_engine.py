@@ -20,7 +20,7 @@ from covidviz.evaluation.metrics import classification_metrics
 from covidviz.store import layout
 from covidviz.store.reader import Run
 from covidviz.store.status import read_status
-from covidviz.training import checkpoint, engine
+from covidviz.training import batches, checkpoint
 from covidviz.training.alarms import validation_alarms
 from covidviz.training.batches import epoch_order
 from covidviz.training.engine import Training, Work
@@ -246,18 +246,18 @@ def test_without_test_images(make_run: MakeRun, bars: Path, tmp_path: Path) -> N
 
 def test_validation_is_neither_augmented_nor_trained_on(make_run: MakeRun, monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[tuple[bool, bool]] = []
-    forward = engine.to_input
+    forward = batches.to_input
 
-    def spy(batch: Tensor, device: object) -> Tensor:
+    def spy(batch: Tensor, *where: Any) -> Tensor:
         seen.append((torch.is_grad_enabled(), len(batch) == 9))
-        return forward(batch, device)  # type: ignore[arg-type]
+        return forward(batch, *where)
 
-    def no_validation(batch: Tensor, *_: object, **__: object) -> Tensor:
-        assert len(batch) == 6
+    def only_training(batch: Tensor, how: str, **_: object) -> Tensor:
+        assert how == ("light" if torch.is_grad_enabled() else "none")
         return batch
 
-    monkeypatch.setattr(engine, "to_input", spy)
-    monkeypatch.setattr(engine, "augment", no_validation)
+    monkeypatch.setattr(batches, "to_input", spy)
+    monkeypatch.setattr(batches, "augment", only_training)
     modes: list[tuple[bool, int]] = []
     step = nn.Module.__call__
 
