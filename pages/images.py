@@ -10,11 +10,11 @@ run = pick_run("Images", finished=True)
 found = results(run)
 if found is None:
     images_view.not_yet(run)
-    st.stop()
-images_view.images(run, found)
-st.page_link(
-    nav.RUN,
-    label="Back to the confusion matrix",
-    icon=":material/grid_on:",
-    query_params=state.params(run=run.id, order=None, seed=None, cls=None, pred=None, source=None, img=None),
-)
+else:
+    images_view.images(run, found)
+    st.page_link(
+        nav.RUN,
+        label="Back to the confusion matrix",
+        icon=":material/grid_on:",
+        query_params=state.params(run=run.id, order=None, seed=None, cls=None, pred=None, source=None, img=None),
+    )

@@ -22,8 +22,9 @@ from covidviz.paths import cache_dir
 from covidviz.store.files import read_json, saving, write_json_atomic
 from covidviz.store.locks import Lock
 
-__all__ = ["Entry", "clear", "entries", "limit", "obtain", "room"]
+__all__ = ["KINDS", "Entry", "clear", "entries", "limit", "obtain", "room"]
 
+KINDS = ("images", "features")
 META = "meta.json"
 DEFAULT_GB = 20.0
 RESERVE = 1 << 30  # bytes of the disk that are never filled

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from covidviz.errors import StoreError
 from covidviz.store import layout
+from covidviz.store.cache import KINDS
 from covidviz.store.files import saving
 from covidviz.store.locks import Lock
 from covidviz.store.runs import list_run_dirs
@@ -49,7 +50,8 @@ class Usage:
     runs: tuple[RunUsage, ...]
     trash: int
     trashed: int  # how many runs lie there
-    cache: int
+    cache: int  # pictures
+    training: int  # decoded images and frozen features
     data: int
     free: int
     capacity: int
@@ -92,6 +94,7 @@ def measure(runs_dir: Path, cache_dir: Path, data_dir: Path) -> Usage:
         trash=folder_bytes(runs_dir / layout.TRASH),
         trashed=len(trashed),
         cache=folder_bytes(picture_cache(cache_dir)),
+        training=sum(folder_bytes(cache_dir / kind) for kind in KINDS),
         data=folder_bytes(data_dir),
         free=disk.free,
         capacity=disk.total,

@@ -23,14 +23,17 @@ _bell = component("bell", '<div class="bell"></div>')
 def watch() -> None:
     """Call it once per script run, in the sidebar. It looks again by itself only while something runs."""
     live = _look()
-    st.fragment(_tick, run_every=EVERY_S if live else None)(live)
+    st.fragment(_tick, run_every=EVERY_S if live else None)(live, [True])
 
 
-def _tick(was_live: bool) -> None:
-    live = _look()
+def _tick(was_live: bool, first: list[bool]) -> None:
+    """`first` is emptied by the script run that calls `watch`: the main script itself shows what was said."""
+    in_script = bool(first) and first.pop()
+    live = was_live if in_script else _look()
     if live != was_live:
         st.rerun()  # begin or end looking; what was found is said by the new run: a toast of this one might get lost
-    flash.show()
+    if not in_script:
+        flash.show()
     news = st.session_state.get(_NEWS, [])
     if live or news:
         _bell(key="announce", data={"news": news[-8:]})

@@ -17,5 +17,5 @@ with st.sidebar:
 state.arrive(page.url_path)
 server.freeze()
 server.resume_queue(runs_dir())
-flash.show()
 page.run()
+flash.show()  # at the end: a toast of a run that is broken off for another one would be lost

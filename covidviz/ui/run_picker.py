@@ -9,7 +9,7 @@ from streamlit.delta_generator import DeltaGenerator
 
 from covidviz.store.index import RunSummary
 from covidviz.store.reader import Run
-from covidviz.ui import nav, queries, run_actions, state
+from covidviz.ui import flash, nav, queries, run_actions, state
 from covidviz.ui.text import ago, md, shorten, state_text
 
 __all__ = ["pick_run"]
@@ -62,6 +62,7 @@ def _nothing_to_show(asked: str | None, *, some: bool) -> NoReturn:
         st.info("There are no runs yet.", icon=":material/info:")
         st.page_link(nav.RUNS, label="Start with the built-in data", icon=":material/play_circle:")
         st.page_link(nav.NEW_RUN, label="Train on your own data", icon=":material/tune:")
+    flash.show()
     st.stop()
 
 

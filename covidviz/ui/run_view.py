@@ -25,9 +25,9 @@ POLL_S = 2
 
 def follow(run: Run) -> None:
     """For the beginning of a fragment: show what callbacks said, and leave a run that is not there any more."""
-    flash.show()
     if not run.dir.is_dir():
         st.rerun()
+    flash.show()
 
 
 def head_and_curves(run: Run) -> None:

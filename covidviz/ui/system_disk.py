@@ -8,6 +8,7 @@ import pandas as pd
 import streamlit as st
 
 from covidviz.paths import cache_dir, data_dir, runs_dir
+from covidviz.store import cache
 from covidviz.store import usage as store
 from covidviz.store.usage import Usage
 from covidviz.ui import queries
@@ -64,7 +65,7 @@ def _part(meter: Meter) -> None:
 def _cards(meter: Meter, usage: Usage) -> None:
     states = {run.run_id: run.state for run in queries.index().snapshot(max_age=5).runs}
     spare = [row for row in usage.runs if row.last and states.get(row.run_id) == "completed"]
-    runs, trash, pictures, data = st.columns(4, gap="small")
+    runs, trash, pictures, training, data = st.columns(5, gap="small")
     with runs.container(border=True, height="stretch", vertical_alignment="distribute", key="system_card_runs"):
         parts = {"weights": sum(r.best for r in usage.runs), "checkpoints to resume": sum(r.last for r in usage.runs),
                  "heat maps": sum(r.cams for r in usage.runs)}  # fmt: skip
@@ -84,18 +85,27 @@ def _cards(meter: Meter, usage: Usage) -> None:
             st.caption(f"{_count('', usage.trashed, 'deleted run')} that can be restored" if usage.trashed
                        else "No deleted runs.")  # fmt: skip
         _clean(
-            meter, "trash", "Empty the trash", usage.trash,
+            meter, "trash", "Empty trash", usage.trash,
             "The deleted runs are removed for good; they can not be restored after that.",
             "Emptying the trash", lambda: store.empty_trash(runs_dir()),
         )  # fmt: skip
     with pictures.container(border=True, height="stretch", vertical_alignment="distribute", key="system_card_pictures"):
         with st.container(gap="small"):
-            st.metric("Picture cache", size(usage.cache))
+            st.metric("Pictures", size(usage.cache))
             st.caption("X-rays drawn for the browser; they are drawn again when they are looked at.")
         _clean(
-            meter, "pictures", "Empty the cache", usage.cache,
+            meter, "pictures", "Empty pictures", usage.cache,
             "Pages with images are slower once, until the pictures are drawn again.",
             "Emptying the picture cache", lambda: store.empty_picture_cache(cache_dir()),
+        )  # fmt: skip
+    with training.container(border=True, height="stretch", vertical_alignment="distribute", key="system_card_training"):
+        with st.container(gap="small"):
+            st.metric("Training cache", size(usage.training))
+            st.caption(f"Decoded images and what frozen layers make of them; at most {size(cache.limit())}.")
+        _clean(
+            meter, "training", "Empty cache", usage.training,
+            "The next run on a dataset reads and computes them again; runs that train now are not disturbed.",
+            "Emptying the training cache", cache.clear,
         )  # fmt: skip
     with data.container(border=True, height="stretch", key="system_card_data"):
         st.metric("Built-in data", size(usage.data))

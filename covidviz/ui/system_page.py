@@ -208,6 +208,6 @@ def _versions() -> None:
     with right:
         st.subheader("This machine", anchor=False)
         st.markdown(md(_computer()))
-        for what, folder in (("Runs", runs_dir()), ("Built-in data", data_dir()), ("Picture cache", cache_dir())):
+        for what, folder in (("Runs", runs_dir()), ("Built-in data", data_dir()), ("Caches", cache_dir())):
             st.caption(what)
             st.code(str(folder), language=None, wrap_lines=True)

@@ -52,12 +52,14 @@ def test_everything_at_once(runs: Path, tmp_path: Path) -> None:
     _with_checkpoints(runs, 1)
     delete_run(_with_checkpoints(runs, 2))
     _fill(tmp_path / "cache" / "pictures" / "ab" / f"{'0' * 32}.webp", 40)
+    _fill(tmp_path / "cache" / "features" / "ab" / "features.bin", 60)
+    _fill(tmp_path / "cache" / "images" / "cd" / "pixels.u8", 5)
     _fill(tmp_path / "cache" / "other", 999)
     _fill(tmp_path / "data" / "x.png", 7)
     found = measure(runs, tmp_path / "cache", tmp_path / "data")
     assert [row.run_id for row in found.runs] == [path.name for path in runs.glob("2*")]
     assert found.total == found.runs[0].total > 4570
-    assert (found.trashed, found.cache, found.data) == (1, 40, 7)
+    assert (found.trashed, found.cache, found.training, found.data) == (1, 40, 65, 7)
     assert found.trash > 4570
     assert 0 < found.free <= found.capacity
     nothing = measure(tmp_path / "no", tmp_path / "no", tmp_path / "no")

@@ -25,7 +25,7 @@ from covidviz.store import files, layout
 from covidviz.store.reader import Run
 from covidviz.store.status import read_status
 from covidviz.store.writer import RunWriter
-from covidviz.training import dataset, engine, worker
+from covidviz.training import dataset, engine, image_cache, worker
 from covidviz.training.worker import work
 
 MakeRun = Callable[..., Path]
@@ -225,7 +225,7 @@ def test_the_unexpected(make_run: MakeRun, monkeypatch: pytest.MonkeyPatch, erro
     def fail(*_: object, **__: object) -> None:
         raise error
 
-    monkeypatch.setattr(dataset, "decode", fail)
+    monkeypatch.setattr(dataset, "decoded", fail)
     run_dir = make_run()
     assert work(run_dir) == "failed"
     assert (read_status(run_dir).error or "").startswith(sentence)
@@ -255,20 +255,20 @@ def test_ctrl_c_ends_it_as_stopped(make_run: MakeRun, monkeypatch: pytest.Monkey
     def interrupt(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(dataset, "decode", interrupt)
+    monkeypatch.setattr(dataset, "decoded", interrupt)
     run_dir = make_run()
     assert work(run_dir) == "stopped"
     assert read_status(run_dir).error is None
 
 
 def test_warnings_go_to_the_log(make_run: MakeRun, monkeypatch: pytest.MonkeyPatch) -> None:
-    decode = dataset.decode
+    decode = image_cache.decode
 
     def warn(*args: Any, **kwargs: Any) -> Any:
         warnings.warn("a library mumbles", stacklevel=1)
         return decode(*args, **kwargs)
 
-    monkeypatch.setattr(dataset, "decode", warn)
+    monkeypatch.setattr(image_cache, "decode", warn)
     run_dir = make_run(epochs=1)
     assert work(run_dir) == "completed"
     assert "UserWarning: a library mumbles" in (run_dir / layout.LOG).read_text()
