@@ -24,7 +24,8 @@ import time
 from pathlib import Path
 from typing import Any
 
-from benchmarks.table import machine, markdown, wilson
+from benchmarks.table import machine, markdown
+from covidviz.evaluation.intervals import wilson
 
 VARIANTS = {
     "head": ("covidviz", "plain script", "plain script, BatchNorm frozen"),

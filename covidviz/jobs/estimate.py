@@ -104,12 +104,29 @@ def _training(config: TrainConfig) -> float:
     return _forward(config) + inputs + weights
 
 
-def _total(config: TrainConfig, n: Mapping[str, int], epochs: int) -> float:
-    """GMAC of a whole run over `n` images per split."""
+def _total(config: TrainConfig, n: Mapping[str, int], epochs: int, *, once: bool = False) -> float:
+    """GMAC of a whole run over `n` images per split; `once`: what is frozen is computed once and kept."""
     train, val, test = (n.get(split, 0) for split in layout.SPLITS)
     forward = _forward(config)
     epoch = train * _training(config) + (val + train * config.train_eval) * forward
-    return epochs * epoch + (train + val + test + EXPLAIN * (val + test)) * forward
+    last = (train + val + test + EXPLAIN * (val + test)) * forward
+    if not once:
+        return epochs * epoch + last
+    frozen = _frozen(config)
+    spared = epochs * (train + val + train * config.train_eval) + train + val + test
+    return epochs * epoch + last + frozen * ((1 + (config.augment == "flip")) * train + val + test - spared)
+
+
+def _frozen(config: TrainConfig) -> float:
+    """GMAC of one image through what lies before the first layer that learns."""
+    rows, learns = layers.network(config.model).layers, layers.learning(config)
+    first = next((i for i, layer in enumerate(rows) if layer.name in learns), len(rows))
+    return sum(layer.gmac(config.image_size) for layer in rows[:first])
+
+
+def _once(config: TrainConfig) -> bool:
+    """Whether training will keep what the frozen part gives (as `covidviz.training.features` decides)."""
+    return config.cache != "off" and config.augment in ("none", "flip")
 
 
 # --- what earlier runs tell ---
@@ -126,6 +143,8 @@ def _measured(folder: str, status_version: tuple[int, int], metrics_version: tup
     run = Run(Path(folder))
     status, config = run.status(), run.config()
     if config is None or status.host != host_name():
+        return None
+    if status.extra.get("frozen_once"):  # its images passed through a small part of the network only
         return None
     rows = [row for row in read_jsonl(run.dir / layout.METRICS)[0] if row.get("split") == "train"]
     rates = [float(row["images_per_s"]) for row in rows if _positive(row.get("images_per_s"))]
@@ -185,7 +204,7 @@ def estimate(config: TrainConfig, n: Mapping[str, int], n_classes: int, known: I
     if near:
         overheads = [row.overhead_s for row in near if row.overhead_s is not None]
         rest = median(overheads) if overheads else 0.0
-        passes = _total(config, n, config.epochs) / median(row.speed for row in near)
+        passes = _total(config, n, config.epochs, once=_once(config)) / median(row.speed for row in near)
         spread = min(4.0, SPREAD * 2 ** (0.35 * ranked[0][0]))
         seconds, low, high = passes + rest, passes / spread + rest, passes * spread + rest
     same = bool(near) and all(row.model == config.model for row in near)

@@ -156,6 +156,7 @@ class Training:
             self.inputs[name] = found
             saved += found.bytes
             what.append(f"{name} {'computed' if new else 'found'}")
+        self.writer.status(frozen_once=isinstance(self.inputs["train"], Features))
         if what:
             self.say(f"frozen part before {self.cut.where}: {', '.join(what)} ({saved / 1e6:,.0f} MB in the cache)")
 

@@ -72,6 +72,22 @@ def test_time_follows_what_is_done(runs: Path) -> None:
     assert not of(config(model="vgg16"), runs).same_model
 
 
+def test_what_is_frozen_is_counted_once(runs: Path) -> None:
+    write_synthetic_run(runs, 2, model="resnet18", trainable="all")
+    kept = {epochs: seconds(config(trainable="head", epochs=epochs), runs) for epochs in (2, 20)}
+    assert kept[20] == pytest.approx(kept[2], rel=0.1), "further epochs cost the head alone"
+    assert seconds(config(trainable="head", epochs=20, cache="off"), runs) > 5 * kept[20]
+    assert seconds(config(trainable="head", epochs=20, augment="course"), runs) > 5 * kept[20]
+    assert kept[20] < seconds(config(trainable="head", epochs=20, augment="flip"), runs) < 2 * kept[20]
+
+
+def test_runs_that_computed_the_frozen_part_once_tell_no_speed(runs: Path) -> None:
+    run_dir = write_synthetic_run(runs, 2, model="resnet18", trainable="head")
+    status = json.loads((run_dir / layout.STATUS).read_text())
+    (run_dir / layout.STATUS).write_text(json.dumps(status | {"frozen_once": True}))
+    assert of(config(), runs).seconds is None
+
+
 def test_what_is_far_away_is_said_less_surely(runs: Path) -> None:
     write_synthetic_run(runs, 2, model="resnet18", trainable="all")
 

@@ -47,6 +47,8 @@ def test_the_same_weights(make_run: MakeRun, case: str) -> None:
         assert work(run_dir) == "completed"
         log = (run_dir / layout.LOG).read_text()
         assert ("frozen part before" in log) == (how == "auto")
+        kept = how == "auto" and CASES[case].get("augment") != "course"
+        assert bool(Run(run_dir).status().extra.get("frozen_once")) == kept
         results.append(outcome(run_dir))
     assert "computed" not in log
     for tensors, metrics, predictions in results[1:]:

@@ -88,6 +88,8 @@ export default function ({ data, parentElement }) {
       }
       // Without showSendToCloud: false Plotly offers to upload the figure.
       Plotly.react(box, figure.data, layout, {
+        // On a phone the bar would lie over the legend all the time; two fingers zoom there.
+        displayModeBar: window.innerWidth < 640 ? false : "hover",
         displaylogo: false, showSendToCloud: false, responsive: true,
         modeBarButtonsToRemove: ["lasso2d", "select2d", "autoScale2d"],
       }).then(() => { // what the pointer was on is read again: a redraw takes the hover labels away
