@@ -46,16 +46,32 @@ def error(form: Form, name: str) -> None:
 
 
 def _common(name: str, value: Any, read: Callable[[Any], Any] = lambda raw: raw, suffix: str = "") -> dict[str, Any]:
-    """Key, help and callback of the widget; what it shows is set from the form before each run."""
-    key = f"new_{name}{suffix}"
-    if key not in st.session_state or st.session_state[key] != value:
-        st.session_state[key] = value
+    """Key, help and callback of the widget; what it shows is set from the form before each run.
+
+    Where something else changed the value, the widget becomes another one. Otherwise a browser that did not show the
+    new value yet would send the old one along with its next change, as if a person had chosen it again.
+    """
+    session = st.session_state
+    counter = f"_{name}{suffix}_number"
+    number = session.get(counter, 0)
+    key = _key(name, suffix, number)
+    if session.get(key, value) != value and forms.changed_by() != key:
+        number = session[counter] = number + 1
+        key = _key(name, suffix, number)
+    if session.get(key) != value or key not in session:
+        session[key] = value
 
     def changed() -> None:
-        for note in forms.change(**{name: read(st.session_state[key])}):
+        if session.get(counter, 0) != number:
+            return  # late news from a widget that is there no more
+        for note in forms.change(**{name: read(session[key])}, by=key):
             flash.say(note, "note")
 
     return {"key": key, "help": md(knob(name)["help"]), "on_change": changed}
+
+
+def _key(name: str, suffix: str, number: int) -> str:
+    return f"new_{name}{suffix}{f'_{number}' if number else ''}"
 
 
 @cache

@@ -27,8 +27,8 @@ from covidviz.ui import datasets, queries, state
 from covidviz.ui.wording import DEFAULT_LOSS
 
 __all__ = [
-    "DEFAULTS", "TYPED", "Form", "change", "check", "decode", "encode", "from_run", "link", "load", "read", "repeat",
-    "reset",
+    "DEFAULTS", "TYPED", "Form", "change", "changed_by", "check", "decode", "encode", "from_run", "link", "load",
+    "read", "repeat", "reset",
 ]  # fmt: skip
 
 DEFAULTS: dict[str, Any] = {name: knob(name)["default"] for name in TrainConfig.model_fields}
@@ -181,8 +181,11 @@ def _origin(run_id: str | None) -> dict[str, Any] | None:
         return None
 
 
-def change(**raw: Any) -> list[str]:
+def change(*, by: str | None = None, **raw: Any) -> list[str]:
     """Put what a widget holds into the link (in its callback). Other settings stay, unless they don't fit any more.
+
+    Args:
+        by: the widget's key, for `changed_by`.
 
     Returns:
         What was reset, as sentences.
@@ -194,7 +197,13 @@ def change(**raw: Any) -> list[str]:
     values = {**before, **raw}
     notes = _fit(values, set(raw))
     _write(clone, differing(values), times)
+    st.session_state["_form_by"] = by
     return notes
+
+
+def changed_by() -> str | None:
+    """The key of the widget that made the last change, if it was one that said so."""
+    return st.session_state.get("_form_by")
 
 
 def repeat(times: int) -> None:
@@ -224,6 +233,7 @@ def _params(clone: str | None, values: Mapping[str, Any], times: int) -> dict[st
 
 def _write(clone: str | None, values: Mapping[str, Any], times: int) -> None:
     st.session_state["_form_draft"] = (clone, dict(values), times)
+    st.session_state["_form_by"] = None
     st.session_state.pop("new_refused", None)
     st.query_params.from_dict(_params(clone, values, times))
 

@@ -153,6 +153,7 @@ def test_the_trash_is_emptied_after_a_question(tab: Tab, server: Server) -> None
     card.get_by_role("button").first.click()
     confirm = page.get_by_role("button", name="Delete for good")
     expect(confirm).to_be_visible()
+    tab.idle()  # the popover listens to the keyboard a moment after it is drawn
     page.keyboard.press("Escape")
     expect(confirm).to_have_count(0)
     assert gone.exists()

@@ -233,9 +233,11 @@ def test_a_link_is_the_form_also_after_the_server_was_started_again(
 
     def same(other: Tab) -> None:
         learns(other, "layer4")
+        in_link(other, "lr", 0.0025)
         expect(other.page.get_by_role("textbox", name="Learning rate, typed")).to_have_value("0.0025")
         expect(other.page.locator(".st-key-new_repeat input")).to_have_value("3")
 
+    in_link(tab, "lr", 0.0025)
     page.reload()
     same(tab)
     session = tab.page.locator(".st-key-wake .wake")
