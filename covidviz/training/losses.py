@@ -7,6 +7,7 @@ probability given to the truth.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 import torch
@@ -163,7 +164,8 @@ def make_criterion(config: TrainConfig, labels: ArrayLike, device: torch.device 
         device: where logits and targets will be.
 
     Returns:
-        A function (logits [N, C], targets 0/1 [N, C]) -> loss per sample, float32 [N].
+        A function (logits [N, C], targets 0/1 [N, C]) -> loss per sample, float32 [N]: one of those above, or a
+        `partial` of it (`gradients` tells them by that).
     """
     counts = np.asarray(labels, dtype=np.float64).sum(axis=0)
     total = len(np.asarray(labels))
@@ -176,24 +178,24 @@ def make_criterion(config: TrainConfig, labels: ArrayLike, device: torch.device 
     if loss == "cross_entropy":
         # inverse frequency, 1 on average over the training images
         weight = tensor(total / np.maximum(counts, 1) / len(counts)) if config.pos_weight else None
-        return lambda x, y: cross_entropy(x, y, weight)
+        return partial(cross_entropy, weight=weight)
     if loss == "bce":
         # a label without positives keeps weight 1: there is nothing it could weigh
         ratio = tensor(np.where(counts > 0, (total - counts) / np.maximum(counts, 1), 1)) if config.pos_weight else None
-        return lambda x, y: bce(x, y, ratio)
+        return partial(bce, pos_weight=ratio)
     if loss == "focal" and single:
         positive = config.classes.index(config.critical_class) if config.critical_class else None
-        return lambda x, y: softmax_focal(x, y, gamma, alpha, positive)
+        return partial(softmax_focal, gamma=gamma, alpha=alpha, positive=positive)
     if loss == "focal":
-        return lambda x, y: sigmoid_focal(x, y, gamma, alpha)
+        return partial(sigmoid_focal, gamma=gamma, alpha=alpha)
     if loss == "class_balanced" and single:
         balanced = tensor(class_balanced_weights(counts))
-        return lambda x, y: cross_entropy(x, y, balanced)
+        return partial(cross_entropy, weight=balanced)
     if loss == "class_balanced":
         # each label is a two-class question of its own
         both = np.stack([class_balanced_weights(pair) for pair in zip(counts, total - counts, strict=True)])
         positives, negatives = tensor(both[:, 0]), tensor(both[:, 1])
-        return lambda x, y: bce(x, y, positives, negatives)
+        return partial(bce, pos_weight=positives, neg_weight=negatives)
     if loss == "asymmetric":
         return asymmetric
     raise ValueError(f"loss {loss!r} is not resolved for task {config.task}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
-from covidviz.ui import flash, queries
+from covidviz.ui import flash
 from covidviz.ui.components import component
 from covidviz.ui.text import shorten, state_text
 
@@ -41,6 +41,8 @@ def _tick(was_live: bool, first: list[bool]) -> None:
 
 def _look() -> bool:
     """Say what ended since the last look; whether something still runs."""
+    from covidviz.ui import queries  # pandas takes a moment, in which the first page can be drawn already
+
     now = queries.index().snapshot(max_age=EVERY_S / 4)
     states = {run.run_id: run.state for run in now.runs}
     before = st.session_state.get(_SEEN, states)

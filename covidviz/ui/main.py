@@ -12,10 +12,12 @@ st.logo(nav.LOGO, icon_image=nav.ICON, size="large")
 page = nav.navigation()
 with st.sidebar:
     st.caption("For learning and research, never for clinical use.")
-    announce.watch()
     wake()
 state.arrive(page.url_path)
+page.run()
+# After the page, since somebody waits for that.
+with st.sidebar:
+    announce.watch()
 server.freeze()
 server.resume_queue(runs_dir())
-page.run()
 flash.show()  # at the end: a toast of a run that is broken off for another one would be lost

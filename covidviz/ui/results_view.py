@@ -40,6 +40,8 @@ def matrix_and_images(run: Run) -> None:
     cell = state.get("cell", cells(found.classes, found.task))
     wide = found.task == "single-label" and len(found.classes) > WIDE
     left, right = st.columns([2, 1] if wide else [9, 10], gap="medium")
+    with right:  # first: the images of a cell are what one waits for
+        _images(run, found, split, cell)
     with left:
         numbers = measured(run, split)
         matrix(
@@ -55,8 +57,6 @@ def matrix_and_images(run: Run) -> None:
             critical=found.critical,
             key="per_class",
         )
-    with right:
-        _images(run, found, split, cell)
 
 
 def _show_choice() -> Show:

@@ -9,6 +9,8 @@
 
 Pictures and maps are asked for with `?v=<content key>`, so the browser may keep them for ever. Whatever can't be shown
 is a 404.
+
+The answers are imported when they are asked for: pandas alone would delay the start of the server by half a second.
 """
 
 from __future__ import annotations
@@ -29,7 +31,6 @@ from starlette.responses import FileResponse, Response
 from starlette.routing import Route
 
 from covidviz.errors import CovidvizError
-from covidviz.ui import dataset_pictures, pictures
 
 __all__ = ["ROUTES"]
 
@@ -81,6 +82,8 @@ def _served(
 @_served("image/webp", FOR_EVER)
 def image(request: Request) -> bytes | None:
     """One X-ray."""
+    from covidviz.ui import pictures
+
     run, name = pictures.find(request.path_params["run"]), IMAGE_NAME.fullmatch(request.path_params["name"])
     return None if run is None or name is None else pictures.picture(run, name["sample"], name["kind"])
 
@@ -88,6 +91,8 @@ def image(request: Request) -> bytes | None:
 @_served("application/octet-stream", FOR_EVER)
 def heat(request: Request) -> bytes | None:
     """The raw heat maps of some images."""
+    from covidviz.ui import pictures
+
     run, name = pictures.find(request.path_params["run"]), request.path_params["name"]
     if run is None or HEAT_NAMES.fullmatch(name) is None:
         return None
@@ -97,7 +102,7 @@ def heat(request: Request) -> bytes | None:
 @_served("application/json", NO_STORE)
 def listed(request: Request) -> bytes | None:
     """One page of a query, or the ids of all its images."""
-    from covidviz.ui import image_answers
+    from covidviz.ui import image_answers, pictures
 
     run = pictures.find(request.path_params["run"])
     return None if run is None else image_answers.listed(run, request.query_params.get)
@@ -128,7 +133,7 @@ async def export(request: Request) -> Response:
 
 
 def _export(run_id: str, kind: str, asked: dict[str, Any]) -> bytes | None:
-    from covidviz.ui import image_answers
+    from covidviz.ui import image_answers, pictures
 
     run = pictures.find(run_id)
     try:
@@ -156,11 +161,19 @@ def plotly(request: Request) -> Response:
     return FileResponse(script, media_type="text/javascript", headers={**FOR_EVER, "Content-Encoding": "identity"})
 
 
+@_served("image/webp", FOR_EVER)
+def dataset_image(request: Request) -> bytes | None:
+    """One X-ray of a dataset that no run has used yet."""
+    from covidviz.ui import dataset_pictures
+
+    return dataset_pictures.draw(request)
+
+
 ROUTES = [
     Route("/img/{run}/{name}", image),
     Route("/cam/{run}/{name}", heat),
     Route("/list/{run}", listed),
     Route("/export/{run}/{kind}", export, methods=["POST"]),
-    Route("/dataset/{word}/{name}", _served("image/webp", FOR_EVER)(dataset_pictures.draw)),
+    Route("/dataset/{word}/{name}", dataset_image),
     Route("/vendor/plotly.min.js", plotly),
 ]

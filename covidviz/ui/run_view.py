@@ -20,7 +20,7 @@ from covidviz.ui.text import ago, duration, epoch_of, md, number, state_text
 
 __all__ = ["POLL_S", "follow", "head_and_curves"]
 
-POLL_S = 2
+POLL_S = 2.5
 
 
 def follow(run: Run) -> None:
@@ -31,7 +31,7 @@ def follow(run: Run) -> None:
 
 
 def head_and_curves(run: Run) -> None:
-    """State, buttons and curves; refreshed every two seconds while the run lives, and only then."""
+    """State, buttons and curves; refreshed every POLL_S seconds while the run lives, and only then."""
     before = run.status()
 
     @st.fragment(run_every=POLL_S if before.live else None)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
 from covidviz.paths import runs_dir
 from covidviz.store.index import RunSummary
@@ -18,13 +19,10 @@ __all__ = ["body"]
 REFRESH_S = 2
 
 
-def body() -> None:
-    """The whole page."""
+def body(corner: DeltaGenerator) -> None:
+    """What is below the title, and the button beside it."""
     now = queries.index().snapshot(max_age=0.2)
-    st.html(nav.ASSETS / "runs.css")
-    title, new = st.columns([4, 1], vertical_alignment="center")
-    title.title("Runs", anchor=False)
-    if new.button(
+    if corner.button(
         "New run", key="runs_new", type="primary" if now.runs else "secondary", icon=":material/add:", width="stretch"
     ):
         st.switch_page(nav.NEW_RUN)

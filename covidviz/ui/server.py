@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import gc
 import importlib
-import logging
 import threading
+import time
 from pathlib import Path
 
 import streamlit as st
@@ -18,23 +18,22 @@ __all__ = ["freeze", "keep_queue", "resume_queue", "warm_up"]
 
 # What the first page would import while somebody waits for it.
 _FIRST = ("covidviz.ui.runs_page", "covidviz.ui.run_picker", "streamlit.emojis", "streamlit.dataframe_util")
+# What the other pages would, once the first one is there.
+_LATER = ("covidviz.ui.new_run.summary", "covidviz.ui.new_run.training", "covidviz.ui.results_view",
+          "covidviz.ui.images_view", "covidviz.ui.compare_page", "covidviz.ui.system_page",
+          "covidviz.ui.image_answers")  # fmt: skip
+_LATER_S = 5
 
 
 def warm_up() -> threading.Thread:
-    """Read the runs and import what pages need in a thread, while the browser still opens."""
+    """Import what pages need in a thread, while the browser still opens."""
 
     def work() -> None:
         for name in _FIRST:
             importlib.import_module(name)
-        from covidviz.ui import queries
-
-        quiet = logging.getLogger("streamlit.runtime.scriptrunner_utils.script_run_context")
-        level = quiet.level
-        quiet.setLevel(logging.ERROR)  # caches note that no session is there; none is needed
-        try:
-            queries.index().snapshot()
-        finally:
-            quiet.setLevel(level)
+        time.sleep(_LATER_S)
+        for name in _LATER:
+            importlib.import_module(name)
 
     thread = threading.Thread(target=work, name="warm-up", daemon=True)
     thread.start()
