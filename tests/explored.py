@@ -44,5 +44,6 @@ def with_weights(run: Run) -> Run:
     assert config.weights == "none"
     (run.dir / layout.CHECKPOINTS).mkdir(exist_ok=True)
     model = build(config, len(config.classes), pretrained=False)
-    checkpoint.save_best(run.dir / layout.BEST, model, config, epoch=1, value=0.5, start=None)
+    stored = checkpoint.stored_state(model, config)
+    checkpoint.save_best(run.dir / layout.BEST, stored, config, epoch=1, value=0.5, start=None)
     return run

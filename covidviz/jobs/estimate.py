@@ -2,7 +2,8 @@
 
 The unit of work is the multiplication: each image costs a forward pass, and in training a backward pass through what
 lies after the first layer that learns, and through the layers that learn. How many of them this machine does in a
-second is learned from finished runs on the same kind of device; without any there is no estimate of the time.
+second is learned from finished runs on the same kind of device; without any there is no estimate of the time. Where
+what is frozen is computed once and kept, it counts once, and not at all while an earlier run's result is in the cache.
 """
 
 from __future__ import annotations
@@ -18,7 +19,8 @@ from covidviz import layers
 from covidviz.catalog import MODELS
 from covidviz.config import TrainConfig
 from covidviz.jobs.devices import Slot, fits
-from covidviz.store import layout
+from covidviz.paths import cache_dir
+from covidviz.store import cache, layout
 from covidviz.store.files import read_jsonl
 from covidviz.store.index import RunSummary
 from covidviz.store.reader import Run
@@ -28,6 +30,7 @@ __all__ = ["Estimate", "Measured", "device_kind", "estimate", "learn", "measured
 
 READ = 24  # newest runs that are looked at, of the same network and of others
 NEAREST = 5
+NOTHING = 1e-6  # of a pass through the network: what the head alone costs is not counted in it
 EXPLAIN = 1.2  # a heat map costs about that many forward passes
 NUMBER = 4  # bytes of a float32
 
@@ -42,8 +45,10 @@ SMALL_FILES_BYTES = 0.3e6  # curves, steps, log
 class Measured:
     """What a finished run tells about the speed of its device.
 
-    gmac: billions of multiplications per training image; images_per_s: in training, the median over its epochs.
+    gmac: billions of multiplications per training image, were nothing kept; images_per_s: how many such images.
     overhead_s: seconds beside the passes through the network (start, reading images, writing); None where unknown.
+    head_s: seconds per training image of an epoch on kept features in which the head alone learns; None elsewhere.
+    front, keys: what its kept features depend on, and the names of their entries in the cache.
     """
 
     model: str
@@ -52,6 +57,9 @@ class Measured:
     gmac: float
     images_per_s: float
     overhead_s: float | None
+    head_s: float | None = None
+    front: tuple[object, ...] = ()
+    keys: tuple[str, ...] = ()
 
     @property
     def speed(self) -> float:
@@ -64,6 +72,7 @@ class Estimate:
     """What a run will need. `seconds` with `low` and `high` are None without an earlier run on such a device.
 
     runs: how many runs the time was learned from, all of the same network if `same_model`.
+    kept: whether what the frozen part gives is in the cache already.
     memory, disk: bytes; the memory is the GPU's where the run will use one (`on_gpu`).
     """
 
@@ -75,6 +84,7 @@ class Estimate:
     memory: float
     on_gpu: bool
     disk: float
+    kept: bool = False
 
 
 def device_kind(title: str) -> str:
@@ -104,17 +114,19 @@ def _training(config: TrainConfig) -> float:
     return _forward(config) + inputs + weights
 
 
-def _total(config: TrainConfig, n: Mapping[str, int], epochs: int, *, once: bool = False) -> float:
-    """GMAC of a whole run over `n` images per split; `once`: what is frozen is computed once and kept."""
+def _total(config: TrainConfig, n: Mapping[str, int], epochs: int, *, kept: int | None = None) -> float:
+    """GMAC of a whole run over `n` images per split; `kept`: so many images pass through the frozen part, once."""
     train, val, test = (n.get(split, 0) for split in layout.SPLITS)
     forward = _forward(config)
     epoch = train * _training(config) + (val + train * config.train_eval) * forward
     last = (train + val + test + EXPLAIN * (val + test)) * forward
-    if not once:
+    if kept is None:
         return epochs * epoch + last
     frozen = _frozen(config)
-    spared = epochs * (train + val + train * config.train_eval) + train + val + test
-    return epochs * epoch + last + frozen * ((1 + (config.augment == "flip")) * train + val + test - spared)
+    spared: float = epochs * (train + val + train * config.train_eval) + train + val + test
+    if not kept:
+        spared += EXPLAIN * (val + test)
+    return epochs * epoch + last + frozen * (kept - spared)
 
 
 def _frozen(config: TrainConfig) -> float:
@@ -127,6 +139,13 @@ def _frozen(config: TrainConfig) -> float:
 def _once(config: TrainConfig) -> bool:
     """Whether training will keep what the frozen part gives (as `covidviz.training.features` decides)."""
     return config.cache != "off" and config.augment in ("none", "flip")
+
+
+def _kept(config: TrainConfig, n: Mapping[str, int], found: bool) -> int | None:
+    """How many images will pass through the frozen part, or None where it runs in every epoch."""
+    if not _once(config):
+        return None
+    return 0 if found else (1 + (config.augment == "flip")) * n.get("train", 0) + n.get("val", 0) + n.get("test", 0)
 
 
 # --- what earlier runs tell ---
@@ -144,21 +163,59 @@ def _measured(folder: str, status_version: tuple[int, int], metrics_version: tup
     status, config = run.status(), run.config()
     if config is None or status.host != host_name():
         return None
-    if status.extra.get("frozen_once"):  # its images passed through a small part of the network only
-        return None
     rows = [row for row in read_jsonl(run.dir / layout.METRICS)[0] if row.get("split") == "train"]
     rates = [float(row["images_per_s"]) for row in rows if _positive(row.get("images_per_s"))]
     if not rates:
         return None
+    kind, ended = device_kind(status.device), status.state == "completed" and len(rows) == status.epoch
+    took = status.finished - status.started if ended and status.started and status.finished else None
+    if status.extra.get("frozen_once"):
+        return _of_kept(run, config, kind, rates, status.extra.get("frozen_cache"), took)
     gmac = _training(config)
     speed = median(rates) * gmac
     overhead = None
-    if status.state == "completed" and status.started and status.finished and len(rows) == status.epoch:
-        n = _counts(run)
-        if n:
-            took = status.finished - status.started
-            overhead = max(0.0, took - _total(config, n, status.epoch) / speed)
-    return Measured(config.model, device_kind(status.device), config.image_size, gmac, median(rates), overhead)
+    if took is not None and (n := _counts(run)):
+        overhead = max(0.0, took - _total(config, n, status.epoch) / speed)
+    return Measured(config.model, kind, config.image_size, gmac, median(rates), overhead)
+
+
+def _of_kept(run: Run, config: TrainConfig, kind: str, rates: list[float], document: object,
+             took: float | None) -> Measured | None:  # fmt: skip
+    """The same of a run that trained on kept features: computing them tells the speed, and so do its epochs."""
+    splits = document.get("splits") if isinstance(document, dict) else None
+    parts = [part for part in splits.values() if isinstance(part, dict)] if isinstance(splits, dict) else []
+    timed = [part for part in parts if all(_positive(part.get(key)) for key in ("images", "variants", "seconds"))]
+    if not timed:
+        return None
+    gmac, frozen = _training(config), _frozen(config)
+    work = frozen * sum(part["images"] * part["variants"] for part in timed)
+    seconds = float(sum(part["seconds"] for part in timed))
+    n, rest, head_s = _counts(run), gmac - frozen, None
+    if rest <= NOTHING * gmac:
+        head_s = 1 / median(rates)
+    else:
+        images = n.get("train", 0)
+        work, seconds = work + rest * images * len(rates), seconds + sum(images / rate for rate in rates)
+    speed, overhead = work / seconds, None
+    if took is not None and n:
+        passed = sum(part["images"] * part["variants"] for part in timed if part.get("computed"))
+        passes = _total(config, n, len(rates), kept=passed) / speed
+        overhead = max(0.0, took - passes - len(rates) * n.get("train", 0) * (head_s or 0.0))
+    keys = tuple(str(part.get("key")) for part in parts)
+    return Measured(config.model, kind, config.image_size, gmac, speed / gmac, overhead, head_s, _front(config), keys)
+
+
+def _front(config: TrainConfig) -> tuple[object, ...]:
+    """The settings that what the frozen part gives may depend on."""
+    names = ("data", "split_column", "classes", "task", "label_rule", "image_size", "augment", "model", "weights",
+             "trainable_layers", "seed", "precision", "device", "cache")  # fmt: skip
+    return tuple(getattr(config, name) for name in names)
+
+
+def _is_kept(config: TrainConfig, row: Measured) -> bool:
+    """Whether this run will find what that one kept."""
+    folder = cache_dir() / "features"
+    return bool(row.keys) and row.front == _front(config) and all(cache.about_of(folder / key) for key in row.keys)
 
 
 def _positive(value: object) -> bool:
@@ -200,16 +257,20 @@ def estimate(config: TrainConfig, n: Mapping[str, int], n_classes: int, known: I
     gmac = _training(config)
     ranked = sorted(((_distance(config, gmac, row), row) for row in known if row.device == kind), key=lambda p: p[0])
     seconds = low = high = None
+    known_here = _once(config) and any(_is_kept(config, row) for _, row in ranked)
     near = [row for distance, row in ranked[:NEAREST] if distance <= ranked[0][0] + 0.5]
     if near:
         overheads = [row.overhead_s for row in near if row.overhead_s is not None]
         rest = median(overheads) if overheads else 0.0
-        passes = _total(config, n, config.epochs, once=_once(config)) / median(row.speed for row in near)
+        passes = _total(config, n, config.epochs, kept=_kept(config, n, known_here)) / median(r.speed for r in near)
+        heads = [row.head_s for row in near if row.head_s is not None and row.model == config.model]
+        if heads and _once(config) and _training(config) - _frozen(config) <= NOTHING * gmac:
+            passes += config.epochs * n.get("train", 0) * median(heads)
         spread = min(4.0, SPREAD * 2 ** (0.35 * ranked[0][0]))
         seconds, low, high = passes + rest, passes / spread + rest, passes * spread + rest
     same = bool(near) and all(row.model == config.model for row in near)
     memory = _memory(config, sum(n.values()), n_classes, on_gpu)
-    return Estimate(seconds, low, high, len(near), same, memory, on_gpu, _disk(config, n, n_classes))
+    return Estimate(seconds, low, high, len(near), same, memory, on_gpu, _disk(config, n, n_classes), known_here)
 
 
 def _distance(config: TrainConfig, gmac: float, row: Measured) -> float:

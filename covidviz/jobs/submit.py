@@ -14,7 +14,7 @@ from covidviz.store.runs import create_run
 if TYPE_CHECKING:
     from covidviz.data.manifest import Manifest
 
-__all__ = ["prepare", "resume", "submit"]
+__all__ = ["located", "prepare", "resume", "submit"]
 
 
 def prepare(config: TrainConfig) -> tuple[TrainConfig, Manifest]:
@@ -27,18 +27,27 @@ def prepare(config: TrainConfig) -> tuple[TrainConfig, Manifest]:
     """
     from covidviz.data.manifest import load_manifest
 
+    config = located(config)
+    manifest = load_manifest(
+        config.data, split_column=config.split_column, classes=config.classes, task=config.task,
+        label_rule=config.label_rule, seed=config.seed,
+    )  # fmt: skip
+    return config.resolve(manifest.classes), manifest
+
+
+def located(config: TrainConfig) -> TrainConfig:
+    """The config with its paths absolute.
+
+    Raises:
+        WeightsError: there is no such weights file.
+    """
     changes = {"data": str(Path(config.data).expanduser().resolve())}
     if config.weights not in ("imagenet", "none"):
         weights = Path(config.weights).expanduser().resolve()
         if not weights.is_file():
             raise WeightsError(f"weights: {config.weights!r} is no file, accepted: imagenet, none, or a weights file")
         changes["weights"] = str(weights)
-    config = config.replace(**changes)
-    manifest = load_manifest(
-        config.data, split_column=config.split_column, classes=config.classes, task=config.task,
-        label_rule=config.label_rule, seed=config.seed,
-    )  # fmt: skip
-    return config.resolve(manifest.classes), manifest
+    return config.replace(**changes)
 
 
 def submit(config: TrainConfig, runs_dir: Path) -> Path:

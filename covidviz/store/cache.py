@@ -22,7 +22,7 @@ from covidviz.paths import cache_dir
 from covidviz.store.files import read_json, saving, write_json_atomic
 from covidviz.store.locks import Lock
 
-__all__ = ["KINDS", "Entry", "clear", "entries", "limit", "obtain", "room"]
+__all__ = ["KINDS", "Entry", "about_of", "clear", "entries", "limit", "obtain", "room"]
 
 KINDS = ("images", "features")
 META = "meta.json"
@@ -108,7 +108,7 @@ def obtain(
 
     Args:
         needed: bytes it will take, so that others make room for it first.
-        about: what it holds, for people.
+        about: what it holds, for people; `build` may add to it.
         build: fills the given empty folder with files. What it raises goes on, and nothing is left.
         waiting: called twice a second while another process builds the same; what it raises ends the waiting.
 
@@ -140,6 +140,12 @@ def obtain(
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
     return path, True
+
+
+def about_of(path: Path) -> dict[str, Any]:
+    """What the entry in this folder says about itself; empty where it is gone."""
+    document = _whole(path)
+    return dict(document["about"]) if document is not None else {}
 
 
 def _use(path: Path) -> bool:

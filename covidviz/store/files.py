@@ -19,6 +19,7 @@ __all__ = [
     "to_json", "write_json_atomic",
 ]  # fmt: skip
 
+_LINE = json.JSONEncoder(allow_nan=False)  # made once: json.dumps would make one for each line
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
@@ -76,7 +77,7 @@ def clean(value: Any) -> Any:
 def to_json(value: Any, indent: int | None = None) -> str:
     """Valid JSON text of `value` (see `clean`)."""
     try:
-        return json.dumps(value, allow_nan=False, indent=indent)
+        return _LINE.encode(value) if indent is None else json.dumps(value, allow_nan=False, indent=indent)
     except (TypeError, ValueError):  # rarely: cleaning first would double the time of every line
         return json.dumps(clean(value), allow_nan=False, indent=indent)
 
@@ -122,13 +123,13 @@ def open_jsonl(path: Path) -> int:
         return handle
 
 
-def append_jsonl(handle: int, path: Path, value: dict[str, Any]) -> None:
-    """Appends `value` as one line in one write, so that it survives `kill -9` once this returns.
+def append_jsonl(handle: int, path: Path, *values: dict[str, Any]) -> None:
+    """Appends each of `values` as a line, all in one write, so that they survive `kill -9` once this returns.
 
     Raises:
         StoreError: as `saving`; the file is left without half a line.
     """
-    line = (to_json(value) + "\n").encode()
+    line = "".join(to_json(value) + "\n" for value in values).encode()
     size = os.fstat(handle).st_size
     with saving(path):
         try:

@@ -25,6 +25,7 @@ __all__ = ["RunWriter"]
 HEARTBEAT_S = 2.0
 SYSTEM_S = 5.0
 PROGRESS_S = 0.5
+_OFTEN = {"progress", "eta_s", "phase"}
 
 
 class RunWriter:
@@ -49,10 +50,12 @@ class RunWriter:
         for left in run_dir.rglob(".*.tmp"):  # a killed process's unfinished files
             left.unlink(missing_ok=True)
         self._status = read_json(run_dir / layout.STATUS) or {}
+        self._stop = str(run_dir / layout.STOP)
         self._guard = threading.RLock()
         self._written = 0.0
         self._lines: dict[str, int] = {}
         self._steps = -1
+        self._named: tuple[Sequence[str], Any] = ((), None)
         self._beat: _Heartbeat | None = None
 
     def path(self, name: str) -> Path:
@@ -69,7 +72,8 @@ class RunWriter:
         """Merges `changes` into status.json, with a fresh heartbeat.
 
         `state="running"` also notes who and where; a finishing state notes when, and takes back a stop request.
-        Changes of `progress` and `eta_s` alone are written at most twice a second, so they may be sent per batch.
+        Changes of `progress`, `eta_s` and `phase` alone are written at most twice a second, so they may be sent per
+        batch.
         """
         now = time.time()
         state = changes.get("state")
@@ -81,7 +85,7 @@ class RunWriter:
             changes = {"finished": now, "eta_s": None, **changes}
         with self._guard:
             self._status.update(changes)
-            if not changes.keys() <= {"progress", "eta_s"} or now - self._written >= PROGRESS_S:
+            if not changes.keys() <= _OFTEN or now - self._written >= PROGRESS_S:
                 self._write_status(now)
         if state in layout.FINISHED:
             (self.run_dir / layout.STOP).unlink(missing_ok=True)
@@ -109,7 +113,7 @@ class RunWriter:
 
     def stop_requested(self) -> bool:
         """Whether somebody asked this run to stop; cheap enough for each batch."""
-        return os.path.exists(self.run_dir / layout.STOP)  # noqa: PTH110 (a third of the time of Path.exists)
+        return os.path.exists(self._stop)  # noqa: PTH110 (a third of the time of Path.exists)
 
     # lines
 
@@ -118,32 +122,39 @@ class RunWriter:
         self._append(layout.METRICS, {"epoch": epoch, "split": split, **values})
 
     def step(self, step: int, epoch: int, loss: float, lr: float, *, total: int = 0) -> None:
-        """One line of steps.jsonl, thinned evenly to at most 2,000 lines.
+        """One line of steps.jsonl, as `steps`."""
+        self.steps(epoch, [(step, loss, lr)], total=total)
+
+    def steps(self, epoch: int, rows: Sequence[tuple[int, float, float]], *, total: int = 0) -> None:
+        """Lines of steps.jsonl, thinned evenly to at most 2,000 lines, written at once.
 
         Args:
-            step: counted from 1 over the whole run.
+            rows: (step, loss, lr); the step is counted from 1 over the whole run.
             total: steps the whole run will have; 0 where unknown (then only the first 2,000 are kept).
         """
         every = max(1, -(-total // layout.MAX_STEP_LINES))
-        if step % every:
+        kept = [row for row in rows if row[0] % every == 0]
+        if not kept:
             return
         if self._steps < 0:
             path = self.run_dir / layout.STEPS
             self._steps = path.read_bytes().count(b"\n") if path.exists() else 0
-        if self._steps < layout.MAX_STEP_LINES:
-            self._append(layout.STEPS, {"step": step, "epoch": epoch, "loss": loss, "lr": lr})
-            self._steps += 1
+        kept = kept[: max(0, layout.MAX_STEP_LINES - self._steps)]
+        self._append(layout.STEPS, *({"step": s, "epoch": epoch, "loss": loss, "lr": lr} for s, loss, lr in kept))
+        self._steps += len(kept)
 
     def system(self, values: Mapping[str, Any]) -> None:
         """One line of system.jsonl."""
         self._append(layout.SYSTEM, {"time": time.time(), **values})
 
-    def _append(self, name: str, row: dict[str, Any]) -> None:
+    def _append(self, name: str, *rows: dict[str, Any]) -> None:
+        if not rows:
+            return
         path = self.run_dir / name
         with self._guard:
             if name not in self._lines:
                 self._lines[name] = open_jsonl(path)
-            append_jsonl(self._lines[name], path, row)
+            append_jsonl(self._lines[name], path, *rows)
 
     def offsets(self) -> dict[str, int]:
         """Sizes of metrics.jsonl and steps.jsonl in bytes, to keep in a checkpoint."""
@@ -180,7 +191,9 @@ class RunWriter:
         prob = np.asarray(prob, dtype=np.float16)
         if prob.ndim != 3 or prob.shape[:2] != (len(epochs), len(sample_id)):
             raise ValueError(f"prob has shape {prob.shape}, expected ({len(epochs)}, {len(sample_id)}, classes)")
-        self._npz(layout.HISTORY, sample_id=_text(sample_id), epoch=np.asarray(epochs, dtype=np.int32), prob=prob)
+        if self._named[0] is not sample_id:  # it is written anew with each epoch
+            self._named = sample_id, _text(sample_id)
+        self._npz(layout.HISTORY, sample_id=self._named[1], epoch=np.asarray(epochs, dtype=np.int32), prob=prob)
 
     def cams(
         self, split: str, sample_id: Sequence[str], classes: Sequence[str], maps: np.ndarray, scale: np.ndarray,

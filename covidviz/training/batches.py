@@ -6,7 +6,7 @@ Every random choice is a function of (seed, epoch, batch), so a resumed run draw
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from pathlib import Path
@@ -22,11 +22,12 @@ from covidviz.data.images import decode
 from covidviz.errors import DataError
 from covidviz.training.mapped import Mapped
 
-__all__ = ["Images", "Pixels", "augment", "epoch_order", "mirrors", "send", "slices", "to_input"]
+__all__ = ["Images", "Pixels", "augment", "epoch_order", "fill", "mirrors", "send", "slices", "to_input"]
 
 # What torchvision's ImageNet weights were trained with (RGB in 0..1).
 MEAN = (0.485, 0.456, 0.406)
 STD = (0.229, 0.224, 0.225)
+FILL = 64 << 20  # bytes that are read at a time on their way to a GPU
 
 
 def to_input(
@@ -163,6 +164,18 @@ def send(values: NDArray[Any], device: torch.device) -> Tensor:
     return tensor.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else tensor.to(device)
 
 
+def fill(tensor: Tensor, read: Callable[[slice], NDArray[Any]]) -> None:
+    """Rows of a file into a tensor on a GPU, a piece at a time, so that the process never holds all of them.
+
+    Args:
+        tensor: [N, ...] on its device.
+        read: gives these rows.
+    """
+    row = tensor[:1].numel() * tensor.element_size()
+    for part in slices(len(tensor), max(1, FILL // max(1, row))):
+        tensor[part].copy_(torch.from_numpy(read(part)))
+
+
 class Images:
     """The grey images of one split: decoded once and mapped, decoded once and held, or decoded whenever asked for."""
 
@@ -192,7 +205,8 @@ class Images:
         self._rows = np.arange(len(self.paths)) if rows is None else rows
         self._tensor: Tensor | None = None
         if decoded is not None and resident:
-            self._tensor = torch.from_numpy(self._take(self._rows)).to(self.device)
+            self._tensor = torch.empty((len(self._rows), size, size), dtype=torch.uint8, device=self.device)
+            fill(self._tensor, lambda part: self._take(self._rows[part]))
 
     def __len__(self) -> int:
         return len(self.paths)

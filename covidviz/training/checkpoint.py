@@ -17,6 +17,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
+from torch.serialization import get_crc32_options, set_crc32_options
 
 from covidviz.config import TrainConfig
 from covidviz.errors import StoreError
@@ -28,7 +29,7 @@ __all__ = ["best_of", "load_best", "load_last", "load_state", "rebuild", "save_b
 
 
 def stored_state(model: nn.Module, config: TrainConfig) -> dict[str, Tensor]:
-    """The entries of `model.state_dict()` that a checkpoint keeps."""
+    """The entries of `model.state_dict()` that a checkpoint keeps: the tensors that training changes in place."""
     state = model.state_dict()
     return state if config.weights == "none" else {name: state[name] for name in changing_names(model)}
 
@@ -47,9 +48,15 @@ def load_state(model: nn.Module, state: Mapping[str, Tensor]) -> None:
 
 
 def save_best(
-    path: Path, model: nn.Module, config: TrainConfig, *, epoch: int, value: float, start: StartingWeights | None
+    path: Path,
+    stored: Mapping[str, Tensor],
+    config: TrainConfig,
+    *,
+    epoch: int,
+    value: float,
+    start: StartingWeights | None,
 ) -> None:
-    """Write best.safetensors.
+    """Write best.safetensors: `stored` of `stored_state`.
 
     Its metadata: `config` (JSON), `epoch`, `monitor`, `value`, `seed`, `start_file`, `start_sha256` (of the starting
     weights, empty from scratch) and `stored` (`all` or `changed`).
@@ -57,7 +64,7 @@ def save_best(
     Raises:
         StoreError: the disk is full or the run directory is gone.
     """
-    tensors = {name: t.detach().cpu().contiguous() for name, t in stored_state(model, config).items()}
+    tensors = {name: t.detach().cpu().contiguous() for name, t in stored.items()}
     metadata = {
         "format": "pt",
         "config": json.dumps(config.dump()),
@@ -133,7 +140,12 @@ def save_last(path: Path, state: Mapping[str, Any]) -> None:
         StoreError: the disk is full or the run directory is gone.
     """
     buffer = io.BytesIO()  # torch would report a full disk as an error of its zip writer
-    torch.save(dict(state), buffer)
+    checksums = get_crc32_options()
+    set_crc32_options(False)  # half of the time; the file is put in its place when it is whole
+    try:
+        torch.save(dict(state), buffer)
+    finally:
+        set_crc32_options(checksums)
     with replacing(path) as temporary:
         temporary.write_bytes(buffer.getbuffer())
 

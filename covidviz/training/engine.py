@@ -10,6 +10,7 @@ import time
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -30,10 +31,11 @@ from covidviz.training.alarms import validation_alarms
 from covidviz.training.batches import Pixels, epoch_order, send, slices
 from covidviz.training.dataset import Dataset, Split
 from covidviz.training.devices import Device
-from covidviz.training.features import CACHEABLE, Cut, Features, cut, cut_after, features
+from covidviz.training.features import CACHEABLE, CHUNK, Cut, Features, cut, cut_after, features
+from covidviz.training.fused import FusedHead, draw_masks, fits
 from covidviz.training.image_cache import content_key
 from covidviz.training.losses import Criterion, make_criterion
-from covidviz.training.models import build, train_mode
+from covidviz.training.models import build, changing_names, train_mode
 from covidviz.training.optim import make_optimizer, set_learning_rates
 from covidviz.training.tensorboard import Curves
 from covidviz.training.weights import StartingWeights
@@ -96,6 +98,9 @@ class Training:
         torch.manual_seed(config.seed)
         model = build(config, len(config.classes), start=start)
         self.model: nn.Module = model.to(device.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        # Found once, as they change in place and a network has hundreds of modules.
+        self.stored = checkpoint.stored_state(self.model, config)
+        self.changing = {name: self.stored[name] for name in changing_names(self.model)}
         self.optimizer = make_optimizer(self.model, config)
         self.scaler = torch.amp.GradScaler(device.device.type, enabled=device.scaled)
         self.criterion: Criterion = make_criterion(config, train.labels, device.device)
@@ -106,6 +111,9 @@ class Training:
         )
         self.inputs: dict[str, Pixels | Features] = {name: Pixels(part.images) for name, part in data.splits.items()}
         self.cut = cut(self.model) if config.cache != "off" else None
+        self.spared = Spared(config, self.cut.where if self.cut else "")
+        self.fused: FusedHead | None = None
+        self.content: dict[str, str] = {}
         self.work = Work(config, {name: len(split) for name, split in data.splits.items()})
         self.unrecorded: list[tuple[int, float, Tensor]] = []
         self.recorded_at = 0.0
@@ -128,6 +136,8 @@ class Training:
                     self._train_epoch()
                     self._end_epoch(curves)
             self.work.skip_epochs(self.config.epochs)
+            if self.spared.splits:
+                self.writer.status(frozen_cache=self.spared.document(self.position.epoch - 1))
             self._finish()
         except Stopped:
             return "stopped"
@@ -143,7 +153,6 @@ class Training:
         if self.cut is None:
             return
         self.model.eval()
-        what, saved = [], 0
         for name, split in self.data.splits.items():
             how = self.config.augment if name == "train" else "none"
             if not len(split) or how not in CACHEABLE:
@@ -152,19 +161,33 @@ class Training:
                 found, new = self._features(self.cut, split, how, self.device)
             except StoreError as error:
                 self.say(f"the frozen part is computed in each epoch: {error}")
-                return
+                break
             self.inputs[name] = found
-            saved += found.bytes
-            what.append(f"{name} {'computed' if new else 'found'}")
-        self.writer.status(frozen_once=isinstance(self.inputs["train"], Features))
-        if what:
-            self.say(f"frozen part before {self.cut.where}: {', '.join(what)} ({saved / 1e6:,.0f} MB in the cache)")
+            self.spared.add(name, found, new=new)
+        learned_from = isinstance(self.inputs["train"], Features)
+        self.writer.status(frozen_once=learned_from, frozen_cache=self.spared.document())
+        if self.spared.splits:
+            self.say(self.spared.sentence())
+        if learned_from:
+            self._use_closed_form()
+
+    def _use_closed_form(self) -> None:
+        """Train a head alone without autograd, where that gives the same numbers but for rounding."""
+        assert self.cut is not None
+        head, alone = self.cut.rest[-1][1], len(self.cut.rest) == 1
+        if self.config.cache == "auto" and self.device.device.type == "cpu" and alone and fits(head, self.optimizer):
+            assert isinstance(head, nn.Sequential)
+            assert isinstance(self.optimizer, torch.optim.SGD)
+            self.fused = FusedHead(head, self.criterion, self.optimizer)
 
     def _features(self, parts: Cut, split: Split, how: str, device: Device) -> tuple[Features, bool]:
-        content = content_key(split.images.root, split.images.paths, self.config.image_size)
+        if split.name not in self.content:
+            self.content[split.name] = content_key(split.images.root, split.images.paths, self.config.image_size)
+        content = self.content[split.name]
         batch = evaluation_batch(self.config.image_size, self.device)
         tell = self._asked(f"computing what is frozen, {split.name}")
-        return features(parts, split.images, content, device, how, batch, tell)
+        fast = self.config.cache == "auto"
+        return features(parts, split.images, content, device, how, batch, tell, fast=fast)
 
     def _asked(self, phase: str) -> Callable[[int, int], None]:
         """Called with (done, all) before training starts: obeys a stop request and says what is being done."""
@@ -183,8 +206,14 @@ class Training:
     def _forward(self, split: str) -> Callable[[Tensor], Tensor]:
         """From what `inputs` gives for a split to logits."""
         if self.cut is not None and isinstance(self.inputs[split], Features):
-            return self.cut.forward
+            return self._head if self.fused is not None else self.cut.forward
         return self.model
+
+    def _head(self, x: Tensor) -> Tensor:
+        """A head that is trained in closed form is float32 throughout, whatever its input was computed in."""
+        assert self.cut is not None
+        with torch.autocast(self.device.device.type, enabled=False):
+            return self.cut.forward(x.float())
 
     # going on from last.pt
 
@@ -194,6 +223,8 @@ class Training:
             self.writer.rewind({})
             return
         checkpoint.check_start(self.start, state["start_sha256"])
+        if len(state["model"]) < len(self.stored):
+            checkpoint.load_state(self.model, checkpoint.load_best(self.writer.path(layout.BEST))[0])
         checkpoint.load_state(self.model, state["model"])
         self.optimizer.load_state_dict(state["optimizer"])
         if state["scaler"]:  # empty where the run began in another precision
@@ -216,10 +247,12 @@ class Training:
 
     def _save(self) -> None:
         at = self.position
+        history = np.stack(at.history) if at.history else np.zeros((0,), np.float16)
         done = self.batches[at.batch - 1].stop if at.batch else 0
         cuda = self.device.device.type == "cuda"
         state = {
-            "model": checkpoint.stored_state(self.model, self.config),
+            # What is frozen in a network from scratch is in best.safetensors, once there is one.
+            "model": self.changing if at.best_epoch else self.stored,
             "start_sha256": self.start.sha256 if self.start else "",
             "optimizer": self.optimizer.state_dict(),
             "scaler": self.scaler.state_dict(),
@@ -230,7 +263,7 @@ class Training:
             "seconds": at.seconds,
             "best_epoch": at.best_epoch,
             "best": at.best,
-            "history": torch.from_numpy(np.array(at.history, dtype=np.float16)),
+            "history": torch.from_numpy(history),
             # cloned, or all of the epoch's memory would be written
             "prob": at.prob[:done].clone(),
             "loss": at.loss[:done].clone(),
@@ -270,6 +303,9 @@ class Training:
 
     def _step(self, inputs: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
         """One optimizer step. Returns probabilities [B, C] and loss per sample [B], without waiting for them."""
+        if self.fused is not None:
+            logits = self.fused.step(inputs.float(), labels, draw_masks(self.fused.head, len(inputs)))
+            return probabilities(logits, self.config.task), self.criterion(logits, labels)
         self.optimizer.zero_grad()
         with self.device.autocast():
             logits = self._forward("train")(inputs)
@@ -289,14 +325,16 @@ class Training:
         self.recorded_at = time.monotonic()
         if not self.unrecorded:
             return
-        values = torch.stack([loss for _, _, loss in self.unrecorded]).tolist()
-        total = self.config.epochs * len(self.batches)
-        for (step, lr, _), loss in zip(self.unrecorded, values, strict=True):
-            self.writer.step(step, self.position.epoch, loss, lr, total=total)
-            if not np.isfinite(loss):
-                kind = "NaN" if np.isnan(loss) else "infinite"
-                raise CovidvizError(f"the loss became {kind} at step {step} (lr {lr:g}); try a smaller lr")
+        losses = torch.stack([loss for _, _, loss in self.unrecorded]).tolist()
+        rows = [(step, loss, lr) for (step, lr, _), loss in zip(self.unrecorded, losses, strict=True)]
         self.unrecorded.clear()
+        number = next((i for i, (_, loss, _) in enumerate(rows) if not np.isfinite(loss)), None)
+        total = self.config.epochs * len(self.batches)
+        self.writer.steps(self.position.epoch, rows if number is None else rows[: number + 1], total=total)
+        if number is not None:
+            step, loss, lr = rows[number]
+            kind = "NaN" if np.isnan(loss) else "infinite"
+            raise CovidvizError(f"the loss became {kind} at step {step} (lr {lr:g}); try a smaller lr")
 
     def _out_of_patience(self) -> bool:
         patience, at = self.config.patience, self.position
@@ -336,7 +374,7 @@ class Training:
         if at.best is None or better(value, at.best, metric):
             at.best_epoch, at.best = at.epoch, value
             path = self.writer.path(layout.BEST)
-            checkpoint.save_best(path, self.model, config, epoch=at.epoch, value=value, start=self.start)
+            checkpoint.save_best(path, self.stored, config, epoch=at.epoch, value=value, start=self.start)
         at.history.append(prob.astype(np.float16))
         self.writer.history(val.sample_id, range(1, at.epoch + 1), np.stack(at.history))
         curves.epoch(at.epoch, metrics)
@@ -357,6 +395,8 @@ class Training:
         batch = min(evaluation_batch(self.config.image_size, self.device), 8 * self.config.batch_size)
         self.model.eval()
         forward, inputs = self._forward(split.name), self.inputs[split.name]
+        if self.fused is not None and isinstance(inputs, Features):
+            batch = inputs.rows_of(CHUNK)
         return evaluate(forward, inputs, split.labels, self.criterion, self.config.task, self.device, batch, self._tell)
 
     # the end
@@ -436,6 +476,56 @@ class Training:
                 fits //= 2
         what = f"the memory of {self.device.title} is too small for batch_size {size}"
         return f"{what}; batch_size {fits} fits" if fits else f"{what}, even for batch_size 1; try a smaller image_size"
+
+
+class Spared:
+    """What was kept of the frozen part of the network, and the time it spares: for status.json and the log."""
+
+    def __init__(self, config: TrainConfig, before: str) -> None:
+        """
+        Args:
+            before: name of the first step that learns.
+        """
+        self.config, self.before = config, before
+        self.splits: dict[str, dict[str, Any]] = {}
+
+    def add(self, split: str, found: Features, *, new: bool) -> None:
+        """The features of a split are used, computed now (`new`) or found in the cache."""
+        self.splits[split] = {
+            "images": len(found),
+            "variants": found.variants,
+            "bytes": found.bytes,
+            "computed": new,
+            "seconds": found.seconds,
+            "key": found.key,
+        }
+
+    def saved(self, epochs: int) -> float | None:
+        """Seconds that running the frozen part in each of so many epochs would have taken more; None where unknown."""
+        saved = 0.0
+        for name, kept in self.splits.items():
+            if kept["seconds"] is None:
+                return None
+            once = kept["seconds"] / kept["variants"]
+            passes = {"train": epochs * (1 + self.config.train_eval), "val": epochs, "test": 0}[name] + 1
+            saved += passes * once - (kept["seconds"] if kept["computed"] else 0.0)
+        return max(0.0, saved)
+
+    def document(self, epochs: int | None = None) -> dict[str, Any] | None:
+        """For status.json, after so many epochs (default: the planned ones); None where nothing is kept."""
+        if not self.splits:
+            return None
+        saved = self.saved(self.config.epochs if epochs is None else epochs)
+        size = sum(kept["bytes"] for kept in self.splits.values())
+        saved_s = None if saved is None else round(saved, 1)
+        return {"before": self.before, "bytes": size, "saved_s": saved_s, "splits": self.splits}
+
+    def sentence(self) -> str:
+        """For the log."""
+        what = ", ".join(f"{name} {'computed' if kept['computed'] else 'found'}" for name, kept in self.splits.items())
+        size, saved = sum(kept["bytes"] for kept in self.splits.values()), self.saved(self.config.epochs)
+        spares = f", saves about {saved:.1f} s in {self.config.epochs} epochs" if saved else ""
+        return f"frozen part before {self.before}: {what} ({size / 1e6:,.1f} MB in the cache{spares})"
 
 
 class Work:

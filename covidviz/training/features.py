@@ -2,16 +2,20 @@
 
 Everything before the first step that learns gives the same output for the same image in every epoch, as long as the
 image is not changed by a random augmentation other than mirroring (then there are two outputs). That output is kept in
-the cache, and only the rest of the network is trained. It comes bit for bit from the same computation as without.
+the cache, and only the rest of the network is trained. `exact` features come bit for bit from the same computation as
+without a cache; `fast` ones from the network with its BatchNorms folded into its convolutions, which differs by
+rounding (docs/performance.md tells what that does to the metrics: nothing that can be seen).
 """
 
 from __future__ import annotations
 
 import hashlib
 import math
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -20,8 +24,9 @@ from torch import Tensor, nn
 
 from covidviz.errors import StoreError
 from covidviz.store import cache
-from covidviz.training.batches import Images, mirrors, send, slices, to_input
+from covidviz.training.batches import Images, fill, mirrors, send, slices, to_input
 from covidviz.training.devices import Device
+from covidviz.training.folding import fold, folds
 from covidviz.training.mapped import Mapped
 from covidviz.training.models import sequence
 
@@ -30,6 +35,7 @@ __all__ = ["CACHEABLE", "Cut", "Features", "cut", "cut_after", "features"]
 CACHEABLE = ("none", "flip")  # augmentations with so few variants of an image that all of them can be kept
 VERSION = 1
 FILE = "features.bin"
+CHUNK = 4 << 20  # bytes of features that are taken from the file at a time, where a batch has less
 # What a memory map can hold, by what the network computes in: numpy knows no bfloat16.
 STORED: dict[torch.dtype, type[np.generic]] = {
     torch.float32: np.float32,
@@ -92,19 +98,34 @@ def _learns(step: object) -> bool:
 class Features:
     """What the frozen part gives for the images of one split, as batches for the rest."""
 
-    def __init__(self, path: Path, shape: tuple[int, ...], dtype: torch.dtype, device: torch.device) -> None:
+    def __init__(
+        self,
+        path: Path,
+        shape: tuple[int, ...],
+        dtype: torch.dtype,
+        device: torch.device,
+        *,
+        seconds: float | None = None,
+    ) -> None:
         """
         Args:
+            path: the file in its cache entry.
             shape: (variants, images, ...) of the file; with four dimensions per image batch the last is the channel.
             device: where batches go; all features stay there where they fit.
+            seconds: what computing them took, whenever that was; None where unknown.
         """
-        self.dtype, self.device = dtype, device
+        self.dtype, self.device, self.seconds = dtype, device, seconds
+        self.key, self.variants = path.parent.name, shape[0]
         self.bytes = math.prod(shape) * np.dtype(STORED[dtype]).itemsize
         self._mapped = Mapped(path, STORED[dtype], (shape[0] * shape[1], *shape[2:]))
         self._n = shape[1]
+        self._row = self.bytes // max(1, shape[0] * shape[1])
         self._resident: Tensor | None = None
         if device.type == "cuda" and self.bytes < torch.cuda.mem_get_info(device)[0] // 4:
-            self._resident = self._tensor(self._mapped.all())
+            stored = torch.int16 if dtype == torch.bfloat16 else dtype
+            resident = torch.empty((shape[0] * shape[1], *shape[2:]), dtype=stored, device=device)
+            fill(resident, self._mapped.take)
+            self._resident = resident.view(dtype)
 
     def __len__(self) -> int:
         return self._n
@@ -113,16 +134,40 @@ class Features:
         self, rows: Sequence[NDArray[np.int64]], how: str = "none", *, seed: int = 0, epoch: int = 0, first: int = 0
     ) -> Iterator[Tensor]:
         """As `Pixels.batches`, but features: [len(r), C, h, w] or [len(r), C] for each r of `rows`."""
-        for number, chosen in enumerate(rows, start=first):
-            place = chosen
-            if how == "flip":
-                place = chosen + self._n * mirrors(len(chosen), seed=seed, epoch=epoch, number=number)
-            if self._resident is not None:
-                batch = self._resident.index_select(0, send(place, self.device))
-            else:
-                batch = self._tensor(self._mapped.take(place))
+        places = [
+            chosen + self._n * mirrors(len(chosen), seed=seed, epoch=epoch, number=number) if how == "flip" else chosen
+            for number, chosen in enumerate(rows, start=first)
+        ]
+        for batch in self._resident_batches(places) if self._resident is not None else self._read_batches(places):
             # Back to channels first, in the memory order in which the network computes.
             yield batch.permute(0, 3, 1, 2) if batch.ndim == 4 else batch
+
+    def _resident_batches(self, places: Sequence[NDArray[np.int64]]) -> Iterator[Tensor]:
+        assert self._resident is not None
+        for place in places:
+            yield self._resident.index_select(0, send(place, self.device))
+
+    def _read_batches(self, places: Sequence[NDArray[np.int64]]) -> Iterator[Tensor]:
+        """Small batches are read several at a time: finding one row costs more than copying it."""
+        first = 0
+        while first < len(places):
+            last, taken = first + 1, len(places[first])
+            while last < len(places) and (taken + len(places[last])) * self._row <= CHUNK:
+                taken += len(places[last])
+                last += 1
+            found = self._tensor(self._mapped.take(np.concatenate(places[first:last])))
+            yield from found.split([len(place) for place in places[first:last]])
+            first = last
+
+    def rows_of(self, size: int) -> int:
+        """How many images' features take so many bytes."""
+        return max(1, size // max(1, self._row))
+
+    def everything(self, *, copy: bool) -> Tensor:
+        """All features on the CPU in the order of the file, [N, ...]; without `copy` they stay in the file."""
+        values = self._mapped.all() if copy else self._mapped.view()
+        tensor = torch.from_numpy(values)
+        return tensor.view(torch.bfloat16) if self.dtype == torch.bfloat16 else tensor
 
     def _tensor(self, values: NDArray[np.generic]) -> Tensor:
         tensor = send(values, self.device)
@@ -137,6 +182,8 @@ def features(
     how: str,
     batch: int,
     tell: Callable[[int, int], None],
+    *,
+    fast: bool = False,
 ) -> tuple[Features, bool]:
     """The features of a split, from the cache or computed now (the second value says which: True for now).
 
@@ -146,6 +193,7 @@ def features(
         how: augmentation, one of `CACHEABLE`.
         batch: images at once.
         tell: called with (images done, all); what it raises stops the work.
+        fast: with BatchNorm folded into the convolutions.
 
     Raises:
         StoreError: they do not fit on the disk or within the limit of the cache.
@@ -156,31 +204,33 @@ def features(
     needed = math.prod(shape) * sample.element_size()
     if needed > cache.room():
         raise StoreError(f"the frozen part's output needs {needed / 1e9:.1f} GB, more than the cache may take")
-    key = hashlib.blake2b(
-        "\n".join(
-            map(
-                str, (VERSION, torch.__version__, content, _fingerprint(parts), sample.dtype, device.device.type, shape)
-            )
-        ).encode(),
-        digest_size=16,
-    ).hexdigest()
+    fast = fast and folds(parts.front)
+    of = (VERSION, torch.__version__, content, _fingerprint(parts), sample.dtype, device.device.type, shape)
+    text = "\n".join(map(str, (*of, "folded") if fast else of))
+    key = hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
+    about: dict[str, Any] = {"images": len(images), "variants": variants, "before": parts.where,
+                             "shape": list(sample.shape[1:])}  # fmt: skip
 
     def build(folder: Path) -> None:
+        began = time.monotonic()
         total = variants * len(images)
+        computing = Cut(fold(parts.front), parts.rest) if fast else parts
         with (folder / FILE).open("wb") as file:
             for variant in range(variants):
                 parts_of = slices(len(images), batch)
                 pixels = images.batches([np.arange(part.start, part.stop) for part in parts_of])
                 for part, grey in zip(parts_of, pixels, strict=True):
                     given = grey.flip(2) if variant else grey
-                    out = _compute(parts, given, device).cpu()
+                    out = _compute(computing, given, device).cpu()
                     stored = out.view(torch.int16) if out.dtype == torch.bfloat16 else out
-                    stored.numpy().tofile(file)
+                    file.write(stored.numpy().data)  # numpy's tofile would not say that the disk is full
                     tell(variant * len(images) + part.stop, total)
+        about["seconds"] = round(time.monotonic() - began, 3)
 
-    about = {"images": len(images), "variants": variants, "before": parts.where, "shape": list(sample.shape[1:])}
     path, new = cache.obtain("features", key, needed=needed, about=about, build=build, waiting=lambda: tell(0, 1))
-    return Features(path / FILE, shape, sample.dtype, device.device), new
+    seconds = about.get("seconds") if new else cache.about_of(path).get("seconds")
+    known = float(seconds) if isinstance(seconds, int | float) else None
+    return Features(path / FILE, shape, sample.dtype, device.device, seconds=known), new
 
 
 def _compute(parts: Cut, grey: Tensor, device: Device) -> Tensor:

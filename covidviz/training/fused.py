@@ -20,7 +20,7 @@ __all__ = ["FusedHead", "draw_masks", "fits"]
 Masks = Sequence[Tensor | None]
 
 
-def fits(head: nn.Module, optimizer: torch.optim.Optimizer) -> bool:
+def fits(head: object, optimizer: torch.optim.Optimizer) -> bool:
     """Whether `FusedHead` can train this head: linear layers with ReLU and dropout between them, and plain SGD."""
     if not isinstance(head, nn.Sequential) or not isinstance(optimizer, torch.optim.SGD):
         return False
@@ -53,6 +53,7 @@ class FusedHead:
             criterion: of `covidviz.training.losses.make_criterion`.
             optimizer: over the head's parameters, in one group.
         """
+        self.head = head
         self.layers = [(m.weight.data, m.bias.data, m.weight, m.bias) for m in head if isinstance(m, nn.Linear)]
         self.gradient: Callable[[Tensor, Tensor], Tensor] = gradient_of(criterion)
         self.optimizer = optimizer
@@ -83,11 +84,11 @@ class FusedHead:
             weight, bias, *parameters = self.layers[i]
             by_weight = back
             if i:
-                # A unit is off where ReLU or its mask made it 0; where a kept unit is exactly 0, ReLU passes nothing.
                 back = torch.mm(back, weight)
                 if (mask := masks[i - 1]) is not None:
                     back.mul_(mask)
-                back.mul_(inputs[i] > 0)
+                # Nothing passes where ReLU or the mask gave 0. One call instead of a comparison and a product.
+                back = torch.ops.aten.threshold_backward(back, inputs[i], 0)
             self._update(parameters[0], weight, by_weight.t(), inputs[i])
             self._update(parameters[1], bias, by_weight)
         return logits

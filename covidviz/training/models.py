@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from itertools import pairwise
+from threading import RLock
 
 import torch
 from torch import Tensor, nn
@@ -19,11 +20,15 @@ __all__ = [
     "build",
     "changing_names",
     "freeze",
+    "make_head",
     "parameter_counts",
     "sequence",
     "train_mode",
     "trainable_parameters",
 ]
+
+# The compute worker builds a network in one thread and a head in another, and all draw from the same generator.
+_DRAWING = RLock()
 
 
 def build(
@@ -47,20 +52,30 @@ def build(
     """
     if pretrained and start is None and config.weights != "none":
         start = load_weights(config.model, config.weights)
-    with torch.random.fork_rng(devices=[]):
+    with _DRAWING, torch.random.fork_rng(devices=[]):
         if pretrained and start is not None:
             with torch.device("meta"):  # nothing is drawn or allocated for layers that are filled or replaced anyway
                 model = get_model(config.model)
         else:
             torch.default_generator.manual_seed(config.seed)
             model = get_model(config.model)
-        torch.default_generator.manual_seed(config.seed)
         _replace_head(model, config, n_classes)
     if pretrained and start is not None:
         copies = {name: tensor.clone() for name, tensor in start.tensors.items()}  # `start` may serve a second model
         model.load_state_dict(copies, strict=False, assign=True)
     freeze(model, config)
     return model
+
+
+def make_head(config: TrainConfig, features: int, n_classes: int) -> nn.Sequential:
+    """A new head for that many features, on the CPU. The same seed gives the same head whatever is before it."""
+    layers: list[nn.Module] = []
+    with _DRAWING, torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(config.seed)
+        for width_in, width in pairwise((features, *config.head)):
+            layers += [nn.Linear(width_in, width), nn.ReLU(), nn.Dropout(config.dropout)]
+        layers.append(nn.Linear(config.head[-1] if config.head else features, n_classes))
+    return nn.Sequential(*layers)
 
 
 def _replace_head(model: nn.Module, config: TrainConfig, n_classes: int) -> None:
@@ -71,11 +86,8 @@ def _replace_head(model: nn.Module, config: TrainConfig, n_classes: int) -> None
         features = next(m for m in head if isinstance(m, nn.Conv2d)).in_channels
     else:
         features = next(m for m in head.modules() if isinstance(m, nn.Linear)).in_features
-    layers: list[nn.Module] = []
-    for width_in, width in pairwise((features, *config.head)):
-        layers += [nn.Linear(width_in, width), nn.ReLU(), nn.Dropout(config.dropout)]
-    layers.append(nn.Linear(config.head[-1] if config.head else features, n_classes))
-    setattr(model, MODELS[config.model].head, nn.Sequential(*before, *layers))
+    new = make_head(config, features, n_classes)
+    setattr(model, MODELS[config.model].head, nn.Sequential(*before, *new) if before else new)
 
 
 def sequence(model: nn.Module) -> list[tuple[str, Callable[[Tensor], Tensor]]]:

@@ -9,12 +9,12 @@ from streamlit.navigation.page import StreamlitPage
 
 from covidviz.paths import PROJECT
 
-__all__ = ["COMPARE", "ICON", "IMAGES", "LOGO", "NEW_RUN", "RUN", "RUNS", "STYLE", "SYSTEM", "navigation"]
+__all__ = ["COMPARE", "ICON", "IMAGES", "LAB", "LOGO", "NEW_RUN", "RUN", "RUNS", "STYLE", "SYSTEM", "navigation"]
 
 PAGES = PROJECT / "pages"
 # Absolute path strings: what st.switch_page, st.page_link and AppTest.switch_page take.
-RUNS, RUN, IMAGES, COMPARE, NEW_RUN, SYSTEM = (
-    str(PAGES / f"{name}.py") for name in ("runs", "run", "images", "compare", "new_run", "system")
+RUNS, RUN, IMAGES, COMPARE, NEW_RUN, LAB, SYSTEM = (
+    str(PAGES / f"{name}.py") for name in ("runs", "run", "images", "compare", "new_run", "lab", "system")
 )
 
 ASSETS = Path(__file__).resolve().parent / "assets"
@@ -33,6 +33,7 @@ def navigation() -> StreamlitPage:
             st.Page(IMAGES, title="Images", icon=":material/imagesmode:", url_path="images"),
             st.Page(COMPARE, title="Compare", icon=":material/compare_arrows:", url_path="compare"),
             st.Page(NEW_RUN, title="New run", icon=":material/tune:", url_path="new_run"),
+            st.Page(LAB, title="Live lab", icon=":material/science:", url_path="lab"),
             st.Page(SYSTEM, title="System", icon=":material/memory:", url_path="system"),
         ]
     )

@@ -1,10 +1,11 @@
-"""The app's own read-only addresses. A route checks by itself: it does not pass through the main script.
+"""The app's own addresses; none of them writes. A route checks by itself: it does not pass through the main script.
 
     GET  /img/{run}/{sample_id}.{t|f}.webp   thumbnail (160 px) or full picture (up to 1024 px)
     GET  /cam/{run}/{sample_id,...}.bin      raw heat maps of up to 64 images (see `pictures.heat_maps`)
     GET  /list/{run}?split=...&page=K        one page of the images of a query (see `album`), as JSON; ids=1: all ids
     POST /export/{run}/{csv|png}             JSON {ids, heat, title}: table or contact sheet of these images
     GET  /dataset/{word}/{sample_id}.webp    thumbnail of a dataset without a run, if a page offered it
+    POST /lab                                a question to the compute worker (see `lab_answers`); JSON lines
     GET  /vendor/plotly.min.js
 
 Pictures and maps are asked for with `?v=<content key>`, so the browser may keep them for ever. Whatever can't be shown
@@ -15,6 +16,7 @@ The answers are imported when they are asked for: pandas alone would delay the s
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
 import json
 import logging
@@ -27,10 +29,10 @@ from typing import Any
 import streamlit as st
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
-from starlette.responses import FileResponse, Response
+from starlette.responses import FileResponse, Response, StreamingResponse
 from starlette.routing import Route
 
-from covidviz.errors import CovidvizError
+from covidviz.errors import CovidvizError, InputError
 
 __all__ = ["ROUTES"]
 
@@ -169,11 +171,33 @@ def dataset_image(request: Request) -> bytes | None:
     return dataset_pictures.draw(request)
 
 
+async def lab(request: Request) -> Response:
+    """The live lab: one answer of the compute worker, as it comes."""
+    # Imported in a thread: it brings pandas.
+    answers = await run_in_threadpool(importlib.import_module, "covidviz.ui.lab_answers")
+    size = request.headers.get("content-length", "")
+    if not _host_allowed(request):
+        return _missing(403)
+    if not size.isdigit() or int(size) > answers.MAX_BODY:
+        return _missing(400)
+    try:
+        question = answers.understood(await request.body())
+    except InputError as error:
+        return Response(str(error), 400, headers=NO_STORE)
+    if question is None:
+        return _missing(403)
+    lines = answers.stream(question, request.is_disconnected)
+    # "identity" keeps Streamlit's middleware from holding lines back to compress them together.
+    headers = {**NO_STORE, "Content-Encoding": "identity"}
+    return StreamingResponse(lines, media_type="application/x-ndjson", headers=headers)
+
+
 ROUTES = [
     Route("/img/{run}/{name}", image),
     Route("/cam/{run}/{name}", heat),
     Route("/list/{run}", listed),
     Route("/export/{run}/{kind}", export, methods=["POST"]),
     Route("/dataset/{word}/{name}", dataset_image),
+    Route("/lab", lab, methods=["POST"]),
     Route("/vendor/plotly.min.js", plotly),
 ]

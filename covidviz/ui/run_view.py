@@ -15,6 +15,7 @@ from covidviz.store.reader import Run
 from covidviz.store.status import Status
 from covidviz.ui import curves_view, flash, nav, queries, run_actions
 from covidviz.ui.advice import advice
+from covidviz.ui.kept_line import kept_line
 from covidviz.ui.metric_names import metric_name
 from covidviz.ui.text import ago, duration, epoch_of, md, number, state_text
 
@@ -74,6 +75,8 @@ def _head(run: Run, status: Status) -> None:
         _buttons(run, status)
     if status.live:
         st.progress(status.progress, text=_progress_text(run, status))
+    if line := kept_line(status):
+        st.caption(md(line))
 
 
 def _facts(run: Run, status: Status) -> list[str]:

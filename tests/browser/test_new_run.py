@@ -8,9 +8,11 @@ from collections.abc import Callable
 from typing import Any
 from urllib.parse import quote
 
+import numpy as np
 import pytest
 from driver import Server, Tab
 from explored import make_dataset
+from PIL import Image
 from playwright.sync_api import expect
 
 from covidviz.store.reader import Run
@@ -278,3 +280,34 @@ def test_on_a_phone_and_in_between_nothing_sticks_out(open_tab: Callable[..., Ta
         )
         inside = "box => box.scrollWidth <= box.clientWidth + 1"
         assert drawing(tab).locator(".network").evaluate(inside), width
+
+
+@pytest.fixture
+def easy(server: Server) -> str:
+    """Images that brightness tells apart."""
+    folder = server.data / "easy"
+    folder.mkdir()
+    rng, lines = np.random.default_rng(0), ["path,label,split"]
+    for i in range(60):
+        label, side = ("normal", "pneumonia", "covid19")[i % 3], 64
+        pixels = rng.integers(0, 40, (side, side)) + 90 * (i % 3)
+        Image.fromarray(pixels.astype(np.uint8)).save(folder / f"{i}.png")
+        lines.append(f"{i}.png,{label},{'val' if i >= 48 else 'train'}")
+    (folder / "labels.csv").write_text("\n".join(lines))
+    return str(folder)
+
+
+def test_a_learning_rate_is_found_and_taken_over(tab: Tab, easy: str) -> None:
+    page = tab.page
+    form(tab, data=easy, weights="none", image_size=64, head=[16], dropout=0, batch_size=8, lr=0.7)
+    page.locator(".st-key-new_find_lr button").first.click()
+    box = page.locator(".st-key-new_lr_range")
+    box.get_by_role("button", name="Try the rates").click()
+    expect(box.locator("svg[role=img]")).to_be_visible()  # grows while the rates are tried
+    expect(box.get_by_role("status")).to_have_text(re.compile("^Suggested: "))
+    use = box.get_by_role("button", name=re.compile("^Use "))
+    rate = float(use.inner_text().removeprefix("Use "))
+    assert 1e-3 < rate < 0.7
+    use.click()
+    in_link(tab, "lr", rate)
+    expect(page.get_by_role("textbox", name="Learning rate, typed")).to_have_value(re.compile(r"^[\de.-]+$"))

@@ -275,8 +275,11 @@ def test_two_tabs_with_the_same_note(open_tab: Callable[..., Tab], server: Serve
 
 def test_a_finished_run_that_is_deleted_under_an_open_page(tab: Tab, finished: SimpleNamespace) -> None:
     page = open_run(tab, finished.fragile)
+    cell = page.locator(".st-key-matrix button").first
+    expect(cell).to_be_visible()
+    tab.idle()
     shutil.rmtree(finished.fragile.dir)
-    page.locator(".st-key-matrix button").first.click()
+    cell.click()
     expect(page.get_by_text("There is no run")).to_be_visible()
     expect(page.get_by_role("link", name="All runs")).to_be_visible()
     tab.faults = [fault for fault in tab.faults if "404" not in fault]  # its images are gone too

@@ -81,10 +81,73 @@ def test_what_is_frozen_is_counted_once(runs: Path) -> None:
     assert kept[20] < seconds(config(trainable="head", epochs=20, augment="flip"), runs) < 2 * kept[20]
 
 
-def test_runs_that_computed_the_frozen_part_once_tell_no_speed(runs: Path) -> None:
+def cached(runs: Path, i: int = 2, *, took: float = 100.0, computed: bool = True, **settings: Any) -> Path:
+    """A run that trained on kept features: 1,000 images passed through the frozen part in `took` seconds."""
+    run_dir = write_synthetic_run(runs, i, artefacts=True, **{"model": "resnet18", "trainable": "head", **settings})
+    status = json.loads((run_dir / layout.STATUS).read_text())
+    splits = {
+        name: {"images": n, "variants": 1, "bytes": 9, "computed": computed, "seconds": took * n / 1000,
+               "key": f"key-{name}"}
+        for name, n in N.items()
+    }  # fmt: skip
+    document = {"before": "fc", "bytes": 27, "saved_s": 1.0, "splits": splits}
+    more = {"frozen_once": True, "frozen_cache": document, "finished": status["started"] + took * computed + 5}
+    (run_dir / layout.STATUS).write_text(json.dumps(status | more))
+    return run_dir
+
+
+def test_runs_on_kept_features_tell_the_speed_too(runs: Path) -> None:
+    """One that computed its features, and one that found those of another run."""
+    for i, computed in ((2, True), (4, False)):
+        cached(runs, i, computed=computed)
+    found = of(config(trainable="head", epochs=1, seed=9), runs)
+    # 1,000 images take 100 s; heat maps of 400 of them are made beside, and the head goes over 600 at 62.8 per second
+    assert found.seconds == pytest.approx(100 + 1.2 * 40 + 600 / 62.8, rel=0.2)
+    assert found.same_model
+    more = of(config(trainable="head", epochs=21, seed=9), runs)
+    assert more.seconds == pytest.approx((found.seconds or 0) + 20 * 600 / 62.8, rel=0.01)
+    whole = seconds(config(trainable="all", epochs=1), runs)
+    assert whole > 2 * (found.seconds or 0)
+
+
+def test_the_epochs_of_what_learns_after_kept_features_tell_the_speed(runs: Path) -> None:
+    cached(runs, 2, trainable="from:layer4", took=0.001)
+    (row,) = known(runs)
+    whole, frozen = costs._training(config(trainable="from:layer4")), costs._frozen(config(trainable="from:layer4"))
+    n = costs._counts(costs.Run(next(runs.glob("2*"))))["train"]
+    expected = (1000 * frozen + 10 * n * (whole - frozen)) / (0.001 + 10 * n / 62.8)
+    assert row.speed == pytest.approx(expected, rel=0.01)
+    assert row.head_s is None
+
+
+def test_what_is_in_the_cache_is_not_counted(runs: Path, folders: Path) -> None:
+    run = costs.Run(cached(runs))
+    same = run.config()
+    assert same is not None
+    first = of(same, runs)
+    assert not first.kept, "the run's features were removed since"
+    for name in N:
+        costs.cache.obtain(
+            "features", f"key-{name}", needed=1, about={"of": name}, build=lambda at: (at / "f").write_bytes(b"x")
+        )  # fmt: skip
+    second = of(same, runs)
+    assert second.kept
+    assert second.seconds is not None
+    assert first.seconds is not None
+    assert second.seconds < first.seconds - 90
+    assert of(same.replace(lr=0.5, epochs=3), runs).kept
+    assert not of(same.replace(image_size=96), runs).kept
+    assert not of(same.replace(trainable="from:layer4"), runs).kept
+    assert not of(same.replace(cache="off"), runs).kept
+
+
+@pytest.mark.parametrize(
+    "broken", [None, 3, {}, {"splits": []}, {"splits": {"train": 3}}, {"splits": {"train": {"seconds": None}}}]
+)
+def test_runs_on_kept_features_that_do_not_say_what_they_took_tell_nothing(runs: Path, broken: object) -> None:
     run_dir = write_synthetic_run(runs, 2, model="resnet18", trainable="head")
     status = json.loads((run_dir / layout.STATUS).read_text())
-    (run_dir / layout.STATUS).write_text(json.dumps(status | {"frozen_once": True}))
+    (run_dir / layout.STATUS).write_text(json.dumps(status | {"frozen_once": True, "frozen_cache": broken}))
     assert of(config(), runs).seconds is None
 
 

@@ -42,12 +42,12 @@ def outcome(run_dir: Path) -> tuple[dict[str, torch.Tensor], list[str], Any]:
 @pytest.mark.parametrize("case", CASES)
 def test_the_same_weights(make_run: MakeRun, case: str) -> None:
     results = []
-    for how in ("off", "auto", "auto"):  # without, computed, found
+    for how in ("off", "exact", "exact"):  # without, computed, found
         run_dir = make_run(**{**CASES[case], "cache": how})
         assert work(run_dir) == "completed"
         log = (run_dir / layout.LOG).read_text()
-        assert ("frozen part before" in log) == (how == "auto")
-        kept = how == "auto" and CASES[case].get("augment") != "course"
+        assert ("frozen part before" in log) == (how == "exact")
+        kept = how == "exact" and CASES[case].get("augment") != "course"
         assert bool(Run(run_dir).status().extra.get("frozen_once")) == kept
         results.append(outcome(run_dir))
     assert "computed" not in log
@@ -74,6 +74,56 @@ def test_nearly_the_same_weights(make_run: MakeRun, model: str) -> None:
         results.append(outcome(run_dir)[0])
     for name, tensor in results[0].items():
         torch.testing.assert_close(results[1][name], tensor, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("case", ["resnet18 head, flip", "resnet18 exact inner layer", "vgg16 last block"])
+def test_fast_features_give_nearly_the_same_weights(make_run: MakeRun, case: str) -> None:
+    results = []
+    for how in ("exact", "auto"):
+        run_dir = make_run(**{**CASES[case], "cache": how})
+        assert work(run_dir) == "completed"
+        results.append((run_dir, outcome(run_dir)[0]))
+    for name, tensor in results[0][1].items():
+        torch.testing.assert_close(results[1][1][name], tensor, rtol=0, atol=1e-4)
+    log = (results[1][0] / layout.LOG).read_text()
+    if "vgg" in case:
+        assert "train found" in log, "there is nothing to fold, so both are the same"
+    else:
+        assert "train computed" in log, "what is computed otherwise is never taken for the other"
+
+
+def test_the_status_says_what_was_kept(make_run: MakeRun) -> None:
+    documents = []
+    for _ in range(2):
+        run_dir = make_run(model="resnet18", trainable="head", augment="flip", epochs=3)
+        assert work(run_dir) == "completed"
+        documents.append(Run(run_dir).status().extra["frozen_cache"])
+    for document, computed in zip(documents, (True, False), strict=True):
+        assert document["before"] == "fc"
+        assert document["bytes"] == 512 * 4 * (2 * 18 + 9 + 6)
+        assert {name: (part["images"], part["variants"], part["computed"]) for name, part in document["splits"].items()
+                } == {"train": (18, 2, computed), "val": (9, 1, computed), "test": (6, 1, computed)}  # fmt: skip
+        assert {part["key"] for part in document["splits"].values()} <= {e.key for e in cache.entries("features")}
+    seconds = {name: part["seconds"] for name, part in documents[0]["splits"].items()}
+    assert seconds == {name: part["seconds"] for name, part in documents[1]["splits"].items()}, "remembered"
+    once = seconds["train"] / 2 * 4 + seconds["val"] * 4 + seconds["test"]
+    assert documents[1]["saved_s"] == pytest.approx(once, abs=0.051)
+    assert documents[0]["saved_s"] == pytest.approx(max(0, once - sum(seconds.values())), abs=0.051)
+
+
+def test_after_an_early_end_the_saving_is_that_of_the_epochs_trained(make_run: MakeRun) -> None:
+    run_dir = make_run(model="resnet18", trainable="head", epochs=100, patience=1, lr=1e-12, dropout=0)
+    assert work(run_dir) == "completed"
+    document = Run(run_dir).status().extra["frozen_cache"]
+    assert Run(run_dir).status().epoch == 2
+    each = sum(document["splits"][name]["seconds"] for name in ("train", "val"))
+    assert document["saved_s"] == pytest.approx(2 * each, abs=0.051)
+
+
+def test_without_a_cache_nothing_is_said(make_run: MakeRun) -> None:
+    run_dir = make_run(model="resnet18", trainable="head", cache="off", epochs=1)
+    assert work(run_dir) == "completed"
+    assert not Run(run_dir).status().extra.get("frozen_cache")
 
 
 def test_nothing_to_keep(make_run: MakeRun) -> None:
@@ -126,7 +176,7 @@ def test_no_room_is_no_obstacle(make_run: MakeRun, monkeypatch: pytest.MonkeyPat
 def test_precision_half(make_run: MakeRun) -> None:
     """Features in bfloat16 go through the file unchanged."""
     results = []
-    for how in ("off", "auto"):
+    for how in ("off", "exact"):
         run_dir = make_run(model="resnet18", trainable="head", epochs=1, precision="bf16", cache=how)
         assert work(run_dir) == "completed"
         results.append(outcome(run_dir))

@@ -39,6 +39,7 @@ SETTINGS: dict[str, dict[str, object]] = {
         **{"model": "mobilenet_v3_small", "trainable": "from:features.9", "epochs": 4},
         **{"augment": "light", "schedule": "cosine"},
     },
+    "closed form": {"model": "mobilenet_v3_small", "trainable": "head", "epochs": 6, "augment": "flip"},
     "adamw": {"optimizer": "adamw", "lr": 1e-3, "epochs": 5, "augment": "course", "schedule": "one_cycle"},
 }
 

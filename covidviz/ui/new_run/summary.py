@@ -125,7 +125,8 @@ def _source(found: costs.Estimate) -> str:
         return f"The time is learned from finished runs on the same kind of device. {beside}"
     runs = "run" if found.runs == 1 else "runs"
     which = "of this network" if found.same_model else "of other networks, so roughly"
-    return f"The time is learned from {found.runs} finished {runs} here, {which}. {beside}"
+    kept = "What is frozen was computed by an earlier run and is in the cache. " if found.kept else ""
+    return f"The time is learned from {found.runs} finished {runs} here, {which}. {kept}{beside}"
 
 
 def _bytes(n: float) -> str:

@@ -10,9 +10,10 @@ from covidviz.catalog import LOSSES, OPTIMIZERS, SCHEDULES
 from covidviz.config import TrainConfig, knob
 from covidviz.data.manifest import Manifest
 from covidviz.errors import ConfigError
-from covidviz.ui import fields, wording
+from covidviz.ui import fields, flash, lab_answers, wording
 from covidviz.ui import form as forms
 from covidviz.ui.components.curve import curve
+from covidviz.ui.components.lr_range import lr_range
 from covidviz.ui.form import Form
 from covidviz.ui.new_run.curves import focal_curves, schedule_curve
 from covidviz.ui.new_run.data import titles
@@ -30,6 +31,7 @@ def show(form: Form) -> None:
     """Draw the part."""
     st.header("Training", anchor=False)
     fields.ruler(form, "lr", LR_STOPS)
+    _find_lr(form)
     fields.ruler(form, "batch_size", BATCH_STOPS)
     left, right = st.columns(2, gap="xsmall")
     with left:
@@ -38,6 +40,17 @@ def show(form: Form) -> None:
         fields.number(form, "epochs")
     _loss(form)
     _schedule(form)
+
+
+def _find_lr(form: Form) -> None:
+    with st.popover("Find a rate", type="tertiary", icon=":material/query_stats:", key="new_find_lr"):
+        config = None if form.config is None else form.config.model_dump(mode="json")
+        lr_range(config, key="new_lr_range", token=lab_answers.token(), on_use=_use_lr)
+
+
+def _use_lr(value: float) -> None:
+    for note in forms.change(lr=value):
+        flash.say(note, "note")
 
 
 def _loss(form: Form) -> None:

@@ -1,0 +1,1 @@
+"""The gates that `python -m benchmarks` measures, one module for each part of the project."""

@@ -1,0 +1,197 @@
+"""POST /lab: from what a page asks to a stream of events, one JSON object per line.
+
+The body is `{"token", "session", "kind", "config", ...}`, the events are those of `covidviz.training.compute` after a
+first `queued`. The answer to `open` says also under which `word` the browser finds the validation images' thumbnails
+(`covidviz.ui.dataset_pictures`). When the browser goes away the job is cancelled.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hmac
+import logging
+import re
+import secrets
+import signal
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import orjson
+from starlette.concurrency import run_in_threadpool
+
+from covidviz.config import TrainConfig
+from covidviz.data.manifest import Manifest
+from covidviz.errors import ConfigError, CovidvizError, InputError
+from covidviz.jobs.compute import ENDS, Job, worker
+from covidviz.jobs.submit import located
+from covidviz.ui import dataset_pictures, datasets
+
+__all__ = ["MAX_BODY", "Question", "stream", "token", "understood"]
+
+Event = dict[str, Any]
+
+MAX_BODY = 64_000  # bytes
+KINDS = ("open", "lab", "sweep", "lr_range")
+SESSION = re.compile(r"[A-Za-z0-9_-]{1,64}")
+LONGEST = 500  # characters of an error, which may quote what was given
+LOOK_S = 2.0  # between two looks at the dataset's folder: while a slider is dragged they would cost more than the rest
+GONE_S = 1.0  # between two looks whether the browser still listens
+
+_TOKEN = secrets.token_urlsafe(32)
+
+log = logging.getLogger(__name__)
+
+
+def token() -> str:
+    """What a page hands its component, so that no other web page can have this server compute. New with each server."""
+    return _TOKEN
+
+
+@dataclass(frozen=True)
+class Question:
+    """A body that came with the right token: `kind`, `session`, `config` as given, and the fields of the kind."""
+
+    kind: str
+    session: str
+    config: Any
+    fields: dict[str, Any]
+
+
+def understood(body: bytes) -> Question | None:
+    """A request's body; None where its token is not this server's.
+
+    Raises:
+        InputError: it is no JSON object with a session.
+    """
+    try:
+        asked = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        raise InputError("the body is no JSON") from None
+    if not isinstance(asked, dict):
+        raise InputError("the body is no JSON object")
+    if not hmac.compare_digest(str(asked.get("token")).encode(), _TOKEN.encode()):
+        return None
+    session = asked.get("session")
+    if not isinstance(session, str) or SESSION.fullmatch(session) is None:
+        raise InputError("session: accepted: 1 to 64 letters, digits, - and _")
+    fields = {name: asked[name] for name in ("field", "values") if name in asked}
+    return Question(str(asked.get("kind")), session, asked.get("config"), fields)
+
+
+async def stream(question: Question, gone: Callable[[], Awaitable[bool]]) -> AsyncIterator[bytes]:
+    """The lines of the answer.
+
+    Args:
+        gone: whether the browser does not listen any more.
+    """
+    yield _line({"event": "queued"})
+    loop, events = asyncio.get_running_loop(), asyncio.Queue[Event]()
+    job: Job | None = None
+    try:
+        try:
+            prepared = await run_in_threadpool(_prepare, question)
+            job = _ask(question, prepared, lambda event: loop.call_soon_threadsafe(events.put_nowait, event))
+        except (CovidvizError, OSError, ValueError) as error:  # as every route
+            yield _line(_error(str(error)))
+            return
+        while True:
+            try:
+                event = await asyncio.wait_for(events.get(), GONE_S)
+            except TimeoutError:
+                if await gone():
+                    return
+                event = None
+            if _server_ends():
+                yield _line(_error("the server was ended"))
+                return
+            if event is None:
+                continue
+            if event["event"] == "error":
+                event = {**event, **_error(event["message"])}
+            elif event["event"] == "done" and question.kind == "open":
+                event |= await run_in_threadpool(_pictures, prepared)
+            yield _line(event)
+            if event["event"] in ENDS:
+                return
+    finally:
+        if job is not None:
+            job.cancel()
+
+
+def _server_ends() -> bool:
+    """Whether someone pressed Ctrl-C: uvicorn then waits for open answers, and some of them take minutes."""
+    server = getattr(signal.getsignal(signal.SIGINT), "__self__", None)  # uvicorn handles signals in a method of it
+    return bool(getattr(server, "should_exit", False))
+
+
+def _line(event: Event) -> bytes:
+    return orjson.dumps(event) + b"\n"
+
+
+def _error(message: str) -> Event:
+    return {"event": "error", "message": message if len(message) <= LONGEST else f"{message[:LONGEST]}..."}
+
+
+@dataclass(frozen=True)
+class _Prepared:
+    """A config with every default filled in, and the dataset it names."""
+
+    config: TrainConfig
+    manifest: Manifest
+    version: object
+
+
+def _prepare(question: Question) -> _Prepared:
+    """
+    Raises:
+        ConfigError: a setting is wrong.
+        DataError: the dataset can't be used, or not from here.
+        WeightsError: there is no such weights file.
+    """
+    if question.kind not in KINDS:
+        raise ConfigError(f"kind: {question.kind!r} given, accepted: {', '.join(KINDS)}")
+    if not isinstance(question.config, dict):
+        raise ConfigError("config: accepted: an object with the settings of a run")
+    config = TrainConfig.parse(question.config)
+    path, version, manifest = _dataset(
+        config.data, config.split_column, config.classes, config.task, config.label_rule, config.seed,
+        int(time.monotonic() / LOOK_S),
+    )  # fmt: skip
+    config = located(config.replace(data=str(path)))
+    return _Prepared(config.resolve(manifest.classes), manifest, version)
+
+
+@lru_cache(maxsize=16)
+def _dataset(
+    data: str,
+    split_column: str,
+    classes: tuple[str, ...],
+    task: str,
+    label_rule: str | None,
+    seed: int,
+    when: int,  # noqa: ARG001  another one after LOOK_S
+) -> tuple[Path, object, Manifest]:
+    config = TrainConfig(
+        data=data, split_column=split_column, classes=classes, task=task, label_rule=label_rule, seed=seed
+    )
+    path = datasets.find(data)
+    return path, datasets.folder_version(path), datasets.of_config(config)
+
+
+def _ask(question: Question, prepared: _Prepared, deliver: Callable[[Event], object]) -> Job:
+    return worker().ask(
+        question.kind, question.session, deliver=deliver, config=prepared.config.dump(), version=repr(prepared.version),
+        **question.fields,
+    )  # fmt: skip
+
+
+def _pictures(prepared: _Prepared) -> Event:
+    """What the page needs to show the validation images."""
+    manifest = prepared.manifest
+    val = manifest.samples[manifest.samples["split"] == "val"]
+    paths = dict(zip(val["sample_id"].astype(str), val["path"].astype(str), strict=True))
+    return {"root": str(manifest.root), "word": dataset_pictures.offer(manifest.root, paths, prepared.version)}
