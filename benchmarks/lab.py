@@ -15,7 +15,6 @@ import statistics
 import sys
 import tempfile
 from pathlib import Path
-from typing import Any
 from urllib.parse import quote
 
 import numpy as np
@@ -33,15 +32,24 @@ from driver import Server, Tab
 TRAIN, VAL, SIDE = 6200, 628, 64
 FIND = """const lab = window.lab ??= [...document.querySelectorAll("*")]
   .map((e) => e.shadowRoot?.querySelector(".lab")).find(Boolean);"""
+# Keeps the seconds of training that the worker says in the last answer.
+LISTEN = """const ask = window.fetch;
+window.fetch = async (...given) => {
+  window.answered = null;
+  const reply = await ask(...given);
+  const last = (text) => { window.answered = JSON.parse(text.trim().split("\\n").at(-1)).seconds; };
+  reply.clone().text().then(last, () => {});
+  return reply;
+};"""
 # Milliseconds in the page from the slider's event until the matrix is drawn and the browser has painted it.
 SLIDE = f"""async (position) => {{
   {FIND}
-  const slider = lab.querySelector('#lab-lr'), table = lab.querySelector('.matrix'), before = table.dataset.drawn;
+  const slider = lab.querySelector('#lab-lr'), before = lab.dataset.answers;
   const begin = performance.now();
   slider.value = position;
   slider.dispatchEvent(new Event('input', {{ bubbles: true }}));
   slider.dispatchEvent(new Event('change', {{ bubbles: true }}));
-  while (table.dataset.drawn === before) {{
+  while (lab.dataset.answers === before) {{
     if (performance.now() - begin > 60000) throw new Error('no matrix came');
     await new Promise(requestAnimationFrame);
   }}
@@ -87,19 +95,15 @@ def make_noise(folder: Path) -> Path:
 def measure(tab: Tab, data: Path, repeats: int) -> list[tuple[str, str, str]]:
     settings = {"data": str(data), "weights": "none", "image_size": SIDE}
     page = tab.page
-    done: list[Any] = []
-    page.on("requestfinished", lambda request: done.append(request) if request.method == "POST" else None)
+    page.add_init_script(LISTEN)
     tab.open(f"/lab?s={quote(json.dumps(settings))}")
     page.locator(".matrix[data-drawn]").wait_for(timeout=1_200_000)
     whole, training = [], []
     for k in range(repeats):
         page.wait_for_timeout(1500)  # the link is written; nothing runs
-        done.clear()
         whole.append(page.evaluate(SLIDE, (-2.2, -2.4, -2.6)[k % 3]))
-        while not done:
-            page.wait_for_timeout(20)
-        last = json.loads(done[-1].response().text().splitlines()[-1])
-        training.append(1000 * last["seconds"])
+        page.wait_for_function("window.answered")
+        training.append(1000 * page.evaluate("window.answered"))
     rest = [a - b for a, b in zip(whole, training, strict=True)]
     return [
         line("slider to matrix, ResNet-18 features of 6,200 images, 10 epochs, batch 32", whole),

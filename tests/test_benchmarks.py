@@ -134,9 +134,9 @@ def test_a_training_is_timed_at_its_joints(settings: Settings, monkeypatch: pyte
     bench = training.Bench(settings, "resnet18", training.Size(9, 3, 1, 2), jpeg=(80, 64))
     times = bench.train("head", "exact", image_size=64, batch_size=4)
     assert {name: len(calls) for name, calls in times.calls.items()} == {
-        "images": 1, "features": 1, "steps": 2, "evaluation": 4, "end of epoch": 2,
+        "images": 1, "features": 1, "steps": 2, "evaluation": 4, "metrics": 4, "end of epoch": 2,
     }  # fmt: skip
-    assert 0 < times.of("images", "features", "steps", "evaluation") < times.total
+    assert 0 < times.of("images", "features", "steps", "evaluation", "metrics") < times.total
     assert 0 < times.writing() < times.epoch() < times.total
     assert not (times.run_dir / layout.CAMS).exists()
     monkeypatch.setattr(phases, "work", lambda run_dir: "failed")
@@ -146,12 +146,13 @@ def test_a_training_is_timed_at_its_joints(settings: Settings, monkeypatch: pyte
 
 def test_a_few_images_stand_for_many(tmp_path: Path):
     calls = {"images": [2.0], "features": [3.0], "steps": [1.0, 1.0], "evaluation": [0.5, 0.5, 0.5]}
-    times = phases.Times(tmp_path, total=10.0, calls={**calls, "end of epoch": [0.75, 0.75]})
-    assert times.fixed == 1.5
+    calls |= {"metrics": [0.125] * 4, "end of epoch": [1.0, 1.0]}
+    times = phases.Times(tmp_path, total=10.0, calls=calls)
+    assert times.fixed == 1.0
     assert times.writing() == 0.25
-    # 8 further epochs: 0.25 each is written whatever the number of images, 1.5 grows with it, as the 8.5 measured do
+    # 8 further epochs: 0.25 each is written whatever the number of images, 1.75 grows with it, as the 9 measured do
     many = training.MANY / 10
-    assert training.for_many(times, training.Size(8, 2, 1, 2)) == pytest.approx(1.5 + 2 + (8.5 + 12) * many)
+    assert training.for_many(times, training.Size(8, 2, 1, 2)) == pytest.approx(1.0 + 2 + (9 + 14) * many)
 
 
 def test_the_gpu_part_on_a_cpu(settings: Settings, monkeypatch: pytest.MonkeyPatch):

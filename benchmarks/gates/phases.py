@@ -17,6 +17,7 @@ from unittest.mock import patch
 
 import covidviz.explain.cam
 import covidviz.training.dataset
+import covidviz.training.engine
 from benchmarks.gates.row import clock
 from covidviz.config import TrainConfig
 from covidviz.jobs.submit import prepare
@@ -33,9 +34,10 @@ JOINTS: dict[str, tuple[Any, str]] = {
     "features": (Training, "_use_features"),
     "steps": (Training, "_train_epoch"),
     "evaluation": (Training, "_evaluate"),
+    "metrics": (covidviz.training.engine, "classification_metrics"),
     "end of epoch": (Training, "_end_epoch"),
 }
-GROWING = ("images", "features", "steps", "evaluation")  # with the number of images; the rest does not
+GROWING = ("images", "features", "steps", "evaluation", "metrics")  # with the number of images; the rest does not
 
 
 @dataclass
@@ -61,9 +63,10 @@ class Times:
         return sorted(taken)[len(taken) // 2]
 
     def writing(self) -> float:
-        """Of an epoch: what is neither steps nor validation, on average."""
+        """Of an epoch: what is neither steps nor validation nor metrics, on average: checkpoint and log."""
         epochs = len(self.calls["end of epoch"])
-        return (sum(self.calls["end of epoch"]) - sum(self.calls["evaluation"][:epochs])) / epochs
+        computed = sum(self.calls["evaluation"][:epochs]) + sum(self.calls["metrics"][: 2 * epochs])
+        return (sum(self.calls["end of epoch"]) - computed) / epochs
 
 
 def train(data: Path, caches: Path, runs: Path, *, cams: bool = False, **settings: Any) -> Times:

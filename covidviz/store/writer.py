@@ -97,7 +97,7 @@ class RunWriter:
 
     def _write_status(self, now: float) -> None:
         self._status["heartbeat"] = now
-        write_json_atomic(self.run_dir / layout.STATUS, self._status)
+        write_json_atomic(self.run_dir / layout.STATUS, self._status, indent=None)
         self._written = now
 
     def start_heartbeat(self) -> None:

@@ -275,7 +275,8 @@ class Training:
 
     def _train_epoch(self) -> None:
         config, at, train = self.config, self.position, self.data.splits["train"]
-        train_mode(self.model)
+        if self.fused is None:  # which asks no module; telling them all would be a percent of its epoch
+            train_mode(self.model)
         order = epoch_order(len(train), config.seed, at.epoch)
         labels = send(train.labels[order].astype(np.float32), self.device.device)
         todo = self.batches[at.batch :]
@@ -393,7 +394,8 @@ class Training:
         self._enter(phase, len(split))
         # What fits with a backward pass fits eight times without.
         batch = min(evaluation_batch(self.config.image_size, self.device), 8 * self.config.batch_size)
-        self.model.eval()
+        if self.fused is None:
+            self.model.eval()
         forward, inputs = self._forward(split.name), self.inputs[split.name]
         if self.fused is not None and isinstance(inputs, Features):
             batch = inputs.rows_of(CHUNK)

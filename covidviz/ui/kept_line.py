@@ -19,9 +19,12 @@ def kept_line(status: Status) -> str | None:
     if not isinstance(splits, dict) or not splits or not isinstance(taken, int | float):
         return None
     known = [part for part in splits.values() if isinstance(part, dict)]
-    found = "computed once" if any(part.get("computed") for part in known) else "found"
     of = "" if "train" in splits else f" for {' and '.join(map(str, splits))}"
-    return f"Frozen part before {before} {found}{of}: {size(taken)} in the cache{_saved(document, status)}"
+    if any(part.get("computed") for part in known):
+        text = f"computed once{of}: {size(taken)} in the cache"
+    else:
+        text = f"taken from the cache{of}: {size(taken)}"
+    return f"Frozen part before {before} {text}{_saved(document, status)}"
 
 
 def _saved(document: dict[str, Any], status: Status) -> str:

@@ -38,7 +38,7 @@ MAX_BODY = 64_000  # bytes
 KINDS = ("open", "lab", "sweep", "lr_range")
 SESSION = re.compile(r"[A-Za-z0-9_-]{1,64}")
 LONGEST = 500  # characters of an error, which may quote what was given
-LOOK_S = 2.0  # between two looks at the dataset's folder: while a slider is dragged they would cost more than the rest
+LOOK_S = 5.0  # between two looks at the dataset's folder: while a slider is dragged they would cost more than the rest
 GONE_S = 1.0  # between two looks whether the browser still listens
 
 _TOKEN = secrets.token_urlsafe(32)

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Sequence
 from typing import Any
 
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
 from covidviz import layers
 from covidviz.catalog import MODELS
 from covidviz.config import TrainConfig
 from covidviz.data.manifest import Manifest
 from covidviz.errors import CovidvizError, InputError
+from covidviz.jobs.compute import worker
 from covidviz.jobs.submit import submit
 from covidviz.paths import runs_dir
 from covidviz.ui import datasets, fields, flash, lab_answers, nav, phantoms, wording
@@ -41,17 +44,21 @@ def body() -> None:
     """Draw the page."""
     if (leaving := st.session_state.pop(_LEAVE, None)) is not None:
         st.switch_page(nav.NEW_RUN, query_params={"s": forms.encode(leaving)})
+    with contextlib.suppress(CovidvizError):  # the first answer will say so
+        worker().warm()  # torch takes seconds to import, in which a dataset is chosen
     st.html(nav.ASSETS / "lab.css")
     values, notes = decode(st.query_params.get("s"))
     st.session_state[_VALUES] = values
     offered = datasets.offered()
     _head(values, offered)
+    above = st.container(key="lab_above")  # holds what comes and goes, so that the lab below stays the same node
     for note in notes:
-        st.info(md(note), icon=":material/info:")
+        above.info(md(note), icon=":material/info:")
     if phantoms.wanted(offered):
-        phantoms.offer()
+        with above:
+            phantoms.offer()
     if values.get("data"):
-        _lab(values)
+        _lab(values, above)
     elif offered:
         st.markdown(
             "Choose a dataset. What the network makes of its images is computed once; then each slider trains the head "
@@ -115,7 +122,7 @@ def _write(values: dict[str, Any]) -> None:
 # --- the lab itself ---
 
 
-def _lab(values: dict[str, Any]) -> None:
+def _lab(values: dict[str, Any], above: DeltaGenerator) -> None:
     try:
         config = config_of(values)
         manifest = datasets.of_config(config)
@@ -125,7 +132,7 @@ def _lab(values: dict[str, Any]) -> None:
         _refused(values, str(error))
         return
     if sentence := _slow(config, manifest):
-        st.caption(md(sentence))
+        above.caption(md(sentence))
     settings = {name: raw for name, raw in values.items() if name not in ("data", "model", "weights", "image_size")}
     base = {"data": config.data, "model": config.model, "weights": config.weights, "image_size": config.image_size}
     settled = (st.session_state.get(KEY) or {}).get("settled") or {}

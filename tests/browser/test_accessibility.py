@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
@@ -26,12 +28,19 @@ def run(server: Server, tiny_phantoms: Path) -> Run:
     return finished
 
 
+def run_data(run: Run) -> str:
+    config = run.config()
+    assert config is not None
+    return config.data
+
+
 def paths(run: Run) -> dict[str, str]:
     return {
         "runs": "/",
         "run": f"/run?run={run.id}&split=val&cell=0-0",
         "images": f"/images?run={run.id}&split=val",
         "new run": "/new_run",
+        "lab": f"/lab?s={quote(json.dumps({'data': run_data(run), 'weights': 'none', 'image_size': 64}))}",
         "compare": f"/compare?runs={run.id}",
         "system": "/system",
     }

@@ -198,10 +198,14 @@ def test_a_setting_that_diverges_keeps_the_last_good_state(tab: Tab, oracle: Ora
         route.fulfill(body="".join(json.dumps(event) + "\n" for event in events), content_type="application/x-ndjson")
 
     page.route("**/lab", diverge)
+    asked = questions(tab)
     slide(tab, "lr", 1)
     expect(page.get_by_role("alert")).to_contain_text("The loss became NaN at step 2. Diverged: below is the last good")
     expect(page.locator(".lab")).to_have_class(re.compile("failed"))
     assert counts(tab) == oracle.matrix()
+    in_link(tab, "lr", 10)
+    tab.idle()
+    assert asked == ["lab"]  # the page's script does not have it tried again
     slide(tab, "lr", -3)
     shows(tab, oracle.matrix(lr=1e-3))
     expect(page.locator(".message")).to_be_empty()

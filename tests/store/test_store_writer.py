@@ -142,14 +142,16 @@ def test_running_says_who_and_where_and_a_finish_takes_back_the_stop_request(run
 
 def test_progress_may_be_sent_per_batch(run_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     written = []
-    monkeypatch.setattr(writer, "write_json_atomic", lambda path, value: written.append(dict(value)))
+    monkeypatch.setattr(writer, "write_json_atomic", lambda path, value, **_: written.append(dict(value)))
     with RunWriter(run_dir) as run:
         run.status(state="running")
         for i in range(1000):
             run.status(progress=i / 1000, eta_s=1.0)
+            run.status(phase=f"phase {i}")
         assert len(written) < 20
         run.status(epoch=1)
         assert written[-1]["progress"] == 0.999
+        assert written[-1]["phase"] == "phase 999"
 
 
 def test_the_heartbeat_beats_and_measures(run_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -177,7 +179,7 @@ def test_a_failing_heartbeat_does_not_end_the_training(run_dir: Path, monkeypatc
         run.status(state="running")
         calls = []
 
-        def full(*_: object) -> None:
+        def full(*_: object, **__: object) -> None:
             calls.append(1)
             raise StoreError("disk full")
 
@@ -188,6 +190,25 @@ def test_a_failing_heartbeat_does_not_end_the_training(run_dir: Path, monkeypatc
                 break
             time.sleep(0.01)
     assert len(calls) > 2
+
+
+def test_several_steps_are_one_write_and_thinned_as_one_by_one(
+    run_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = [(step, 1 / step, 0.1) for step in range(1, 5001)]
+    with RunWriter(run_dir) as run:
+        for step, loss, lr in rows:
+            run.step(step, 1, loss, lr, total=5000)
+    one_by_one = (run_dir / layout.STEPS).read_bytes()
+    (run_dir / layout.STEPS).unlink()
+    writes = []
+    append = writer.append_jsonl
+    monkeypatch.setattr(writer, "append_jsonl", lambda *args: (writes.append(args), append(*args)))
+    with RunWriter(run_dir) as run:
+        for start in range(0, 5000, 100):
+            run.steps(1, rows[start : start + 100], total=5000)
+    assert (run_dir / layout.STEPS).read_bytes() == one_by_one
+    assert len(writes) == 50
 
 
 @pytest.mark.parametrize(("total", "expected"), [(5, 5), (2000, 2000), (2001, 1000), (50_000, 2000), (0, 2000)])

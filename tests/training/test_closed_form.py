@@ -56,6 +56,7 @@ def test_as_autograd(make_run: MakeRun, steps: list[int], name: str) -> None:
     fused, exact = (checkpoint.load_last(run_dir / layout.LAST) for run_dir in runs)
     assert fused is not None
     assert exact is not None
+    assert all(key.startswith(("classifier.", "fc.")) for key in fused["model"]), "what is frozen is not written again"
     for key, tensor in exact["model"].items():
         torch.testing.assert_close(fused["model"][key], tensor, rtol=0, atol=1e-5)
     assert torch.equal(fused["rng"], exact["rng"]), "dropout draws from the same stream"

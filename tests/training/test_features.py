@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from conftest import MakeRun
 
 from covidviz.config import TrainConfig
 from covidviz.store import cache, layout
@@ -20,6 +20,7 @@ from covidviz.training.features import cut
 from covidviz.training.models import build
 from covidviz.training.worker import work
 
+MakeRun = Callable[..., Path]
 HEAD = {"trainable": "head", "epochs": 2}
 CASES: dict[str, dict[str, Any]] = {
     "resnet18 head": {"model": "resnet18", **HEAD},

@@ -25,7 +25,7 @@ def test_it_says_what_was_kept_and_what_that_saved() -> None:
     for seconds, text in ((2.6, "3 s"), (89, "89 s"), (95, "2 min"), (7200, "2.0 h")):
         assert (line(saved_s=seconds) or "").endswith(f"saved about {text}")
     found = {name: part(computed=False) for name in ("train", "val", "test")}
-    assert line(splits=found) == "Frozen part before layer4 found: 1.20 GB in the cache, saved about 12 min"
+    assert line(splits=found) == "Frozen part before layer4 taken from the cache: 1.20 GB, saved about 12 min"
 
 
 def test_of_which_images_where_it_is_not_all() -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 import statistics
-import time
 from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
@@ -468,26 +467,13 @@ def test_undo_survives_a_change_of_page_and_goes_back_step_by_step(runs: Path) -
     assert len(names(at)) == 4
 
 
-def test_a_thousand_runs_fast(runs: Path) -> None:
+def test_a_thousand_runs(runs: Path) -> None:
+    """How long that takes is measured by `python -m benchmarks.runs_page`."""
     for i in range(1000):
         write_synthetic_run(runs, i, ("completed", "failed", "stopped")[i % 3], epochs=1)
-    start = time.process_time()
     at = page()
     assert len(names(at)) == 1000
-    whole = time.process_time() - start
-    index = queries.index()
-    runs_page_time, unchanged = [], []
-    for _ in range(5):
-        start = time.process_time()
-        at.run()
-        runs_page_time.append(time.process_time() - start)
-        start = time.process_time()
-        index.refresh()
-        unchanged.append(time.process_time() - start)
-    # Time of this process, so that a busy machine does not count; AppTest's own work is in it.
-    assert whole < 3
-    assert min(runs_page_time) < 0.3
-    assert min(unchanged) < 0.05
+    assert len(names(at.run())) == 1000
 
 
 @pytest.fixture

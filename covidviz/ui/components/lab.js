@@ -64,9 +64,10 @@ class Lab {
       this.sentAt = null;
       this.before = this.shown;
     } else this.values = { ...this.defaults(), ...this.values };
+    if (!first && !same(before.base, data.base)) this.before = this.shown; // another network: against the one before
     this.controls.show(this.values);
     if (this.shown) this.rejudge(this.before);
-    this.start();
+    this.start(false);
   }
 
   defaults() {
@@ -90,7 +91,8 @@ class Lab {
 
   change(name, value, final) {
     if (!this.gesture) this.began = this.shown; // a drag is one step: what changed is shown against where it began
-    if (!same(this.values[name], value)) {
+    const moved = !same(this.values[name], value);
+    if (moved) {
       this.before = this.began;
       this.values = { ...this.values, [name]: value };
       this.changedAt = performance.now();
@@ -100,7 +102,7 @@ class Lab {
     if (name === "threshold") {
       this.rejudge(this.before);
       if (this.sweep.field === "threshold") this.drawSweep();
-    } else this.schedule(final);
+    } else this.schedule(final, moved);
     this.settle();
   }
 
@@ -145,11 +147,11 @@ class Lab {
   }
 
   // While dragging, the next training waits until the last one could have been answered; letting go starts it at once.
-  schedule(final) {
+  schedule(final, moved) {
     clearTimeout(this.timer);
-    this.endSweep();
+    this.endStaleSweep();
     const apart = Math.min(SLOWEST, Math.max(QUICKEST, 1.1 * this.took)), since = performance.now() - this.startedAt;
-    if (final || since >= apart) this.start();
+    if (final || since >= apart) this.start(moved);
     else this.timer = setTimeout(() => this.start(), Math.min(apart - since, 150 + QUICKEST));
   }
 
@@ -157,6 +159,7 @@ class Lab {
     const key = this.dataKey(), job = { key, ask: new AbortController() };
     this.opening?.ask.abort();
     this.stop();
+    this.endSweep();
     this.stopped = false;
     this.opening = job;
     this.wait("Waiting for the compute worker …", 0, "Stop");
@@ -224,10 +227,10 @@ class Lab {
     clearTimeout(this.timer);
     this.running?.ask.abort();
     this.running = null;
-    this.endSweep();
   }
 
-  async start() {
+  // `again`: also what failed last.
+  async start(again = true) {
     clearTimeout(this.timer);
     const data = this.dataKey();
     if (this.opened?.key !== data) {
@@ -237,8 +240,9 @@ class Lab {
       }
       return;
     }
-    const config = this.config(), key = JSON.stringify(config);
-    if (this.running?.key === key) return;
+    const config = this.config(), key = JSON.stringify([config, this.data.version]);
+    if (this.running?.key === key || (!again && this.failed === key)) return;
+    this.failed = null;
     if (this.shown?.key === key) { // as it was, or back there
       if (this.running) this.stop();
       this.say("");
@@ -248,6 +252,7 @@ class Lab {
       return;
     }
     this.stop();
+    this.endStaleSweep();
     const job = { key, ask: new AbortController(), values: this.values, about: this.data.title, events: [], asked: this.changedAt };
     this.running = job;
     this.startedAt = performance.now();
@@ -296,6 +301,7 @@ class Lab {
     this.took = performance.now() - job.asked;
     const seconds = this.took < 9950 ? `${Math.round(this.took).toLocaleString("en")} ms` : `${Math.round(this.took / 1000)} s`;
     this.part("took").textContent = `${seconds} · best epoch ${event.best_epoch} of ${event.epochs ?? job.events.length}`;
+    this.root.dataset.answers = String(Number(this.root.dataset.answers ?? 0) + 1);
     this.refreshSweep();
   }
 
@@ -384,6 +390,17 @@ class Lab {
     sweep.job = null;
   }
 
+  // A sweep goes on while only its own slider moves; what is asked by hand comes before it anyway.
+  endStaleSweep() {
+    const { spec, key } = this.sweep;
+    if (!spec || this.sweepKey(spec) !== key) this.endSweep();
+  }
+
+  sweepKey(spec) {
+    const { [spec.field]: _, ...config } = this.config();
+    return JSON.stringify([config, this.data.version]);
+  }
+
   spec() {
     const found = this.data.sweeps.find((s) => s.field === this.sweep.field);
     return found && applies(found, this.values) ? found : null;
@@ -402,7 +419,7 @@ class Lab {
         sweep.found.set(i, { ...scores, [`recall_${classes[critical]}`]: scores.recall[critical] });
       });
     } else if (spec && this.shown) {
-      const { [spec.field]: _, ...config } = this.config(), key = JSON.stringify(config);
+      const key = this.sweepKey(spec);
       if (key !== sweep.key && !this.running) this.runSweep(spec, key);
     }
     this.drawSweep();
@@ -449,6 +466,7 @@ class Lab {
   leave() {
     clearTimeout(this.settling);
     this.stop();
+    this.endSweep();
     this.opening?.ask.abort();
     this.opening = null;
   }
