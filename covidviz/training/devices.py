@@ -17,7 +17,7 @@ from covidviz.config import TrainConfig
 from covidviz.errors import ConfigError, DeviceError
 from covidviz.gpus import OLDEST_DRIVER, numbers
 
-__all__ = ["Device", "numerics", "resolve"]
+__all__ = ["Device", "numerics", "resolve", "training_order"]
 
 
 @dataclass(frozen=True)
@@ -140,6 +140,15 @@ def cpu_has_bf16() -> bool:
     except OSError:
         return False
     return "avx512_bf16" in flags or "amx_bf16" in flags
+
+
+def training_order(device: torch.device) -> torch.memory_format:
+    """The memory order in which a whole network trains fastest.
+
+    With AVX2 alone convolutions go forward faster in channels_last but backward slower: VGG-16 loses a quarter.
+    """
+    slow = device.type == "cpu" and torch.backends.cpu.get_cpu_capability() == "AVX2"
+    return torch.contiguous_format if slow else torch.channels_last
 
 
 @contextlib.contextmanager

@@ -30,7 +30,7 @@ from covidviz.training import checkpoint
 from covidviz.training.alarms import validation_alarms
 from covidviz.training.batches import Pixels, epoch_order, send, slices
 from covidviz.training.dataset import Dataset, Split
-from covidviz.training.devices import Device
+from covidviz.training.devices import Device, training_order
 from covidviz.training.features import CACHEABLE, CHUNK, Cut, Features, cut, cut_after, features
 from covidviz.training.fused import FusedHead, draw_masks, fits
 from covidviz.training.image_cache import content_key
@@ -97,7 +97,10 @@ class Training:
         train = data.splits["train"]
         torch.manual_seed(config.seed)
         model = build(config, len(config.classes), start=start)
-        self.model: nn.Module = model.to(device.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        # Where a part is frozen, it has to compute in a training batch what it computes for the cache.
+        self.cut = cut(model)
+        self.order = torch.channels_last if self.cut is not None else training_order(device.device)
+        self.model: nn.Module = model.to(device.device, memory_format=self.order)  # type: ignore[call-overload]
         # Found once, as they change in place and a network has hundreds of modules.
         self.stored = checkpoint.stored_state(self.model, config)
         self.changing = {name: self.stored[name] for name in changing_names(self.model)}
@@ -110,7 +113,6 @@ class Training:
             loss=torch.zeros(len(train), device=device.device),
         )
         self.inputs: dict[str, Pixels | Features] = {name: Pixels(part.images) for name, part in data.splits.items()}
-        self.cut = cut(self.model) if config.cache != "off" else None
         self.spared = Spared(config, self.cut.where if self.cut else "")
         self.fused: FusedHead | None = None
         self.content: dict[str, str] = {}
@@ -150,7 +152,7 @@ class Training:
 
     def _use_features(self) -> None:
         """Replace images by the output of the frozen part where it is the same in every epoch."""
-        if self.cut is None:
+        if self.cut is None or self.config.cache == "off":
             return
         self.model.eval()
         for name, split in self.data.splits.items():
@@ -205,9 +207,11 @@ class Training:
 
     def _forward(self, split: str) -> Callable[[Tensor], Tensor]:
         """From what `inputs` gives for a split to logits."""
-        if self.cut is not None and isinstance(self.inputs[split], Features):
+        if self.cut is None:
+            return self.model
+        if isinstance(self.inputs[split], Features):
             return self._head if self.fused is not None else self.cut.forward
-        return self.model
+        return self.cut.whole
 
     def _head(self, x: Tensor) -> Tensor:
         """A head that is trained in closed form is float32 throughout, whatever its input was computed in."""
@@ -309,7 +313,8 @@ class Training:
             return probabilities(logits, self.config.task), self.criterion(logits, labels)
         self.optimizer.zero_grad()
         with self.device.autocast():
-            logits = self._forward("train")(inputs)
+            given = inputs.contiguous(memory_format=self.order) if inputs.ndim == 4 else inputs
+            logits = self._forward("train")(given)
         loss = self.criterion(logits, labels)
         self.scaler.scale(loss.mean()).backward()
         self.scaler.step(self.optimizer)

@@ -14,6 +14,7 @@ import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -33,9 +34,10 @@ from covidviz.training.models import sequence
 __all__ = ["CACHEABLE", "Cut", "Features", "cut", "cut_after", "features"]
 
 CACHEABLE = ("none", "flip")  # augmentations with so few variants of an image that all of them can be kept
-VERSION = 1
+VERSION = 2
 FILE = "features.bin"
 CHUNK = 4 << 20  # bytes of features that are taken from the file at a time, where a batch has less
+FEW = 3  # images; in smaller batches some of torch's convolutions round otherwise
 # What a memory map can hold, by what the network computes in: numpy knows no bfloat16.
 STORED: dict[torch.dtype, type[np.generic]] = {
     torch.float32: np.float32,
@@ -58,17 +60,26 @@ class Cut:
         """The name of the first step after the cut."""
         return self.rest[0][0]
 
+    def whole(self, x: Tensor) -> Tensor:
+        """Both parts: from network input to logits."""
+        return self.forward(self.before(x))
+
     def forward(self, x: Tensor) -> Tensor:
         """The trained part: from features to logits."""
-        for _, step in self.rest:
-            x = step(x)
-        return x
+        return _through(self.rest, x)
 
     def before(self, x: Tensor) -> Tensor:
-        """The frozen part: from network input to features."""
-        for _, step in self.front:
-            x = step(x)
-        return x
+        """The frozen part: from network input to features, the same for an image in every batch."""
+        n = len(x)
+        if n < FEW:
+            x = torch.cat([x, x[:1].expand(FEW - n, *x.shape[1:])])
+        return _through(self.front, x)[:n]
+
+
+def _through(steps: Sequence[Step], x: Tensor) -> Tensor:
+    for _, step in steps:
+        x = step(x)
+    return x
 
 
 def cut(model: nn.Module) -> Cut | None:
@@ -199,7 +210,7 @@ def features(
         StoreError: they do not fit on the disk or within the limit of the cache.
     """
     variants = 2 if how == "flip" else 1
-    sample = _compute(parts, next(images.batches([np.zeros(1, np.int64)])), device)
+    sample = _compute(partial(_through, parts.front), next(images.batches([np.zeros(1, np.int64)])), device)
     shape = (variants, len(images), *sample.shape[1:])
     needed = math.prod(shape) * sample.element_size()
     if needed > cache.room():
@@ -221,7 +232,7 @@ def features(
                 pixels = images.batches([np.arange(part.start, part.stop) for part in parts_of])
                 for part, grey in zip(parts_of, pixels, strict=True):
                     given = grey.flip(2) if variant else grey
-                    out = _compute(computing, given, device).cpu()
+                    out = _compute(computing.before, given, device).cpu()
                     stored = out.view(torch.int16) if out.dtype == torch.bfloat16 else out
                     file.write(stored.numpy().data)  # numpy's tofile would not say that the disk is full
                     tell(variant * len(images) + part.stop, total)
@@ -233,10 +244,10 @@ def features(
     return Features(path / FILE, shape, sample.dtype, device.device, seconds=known), new
 
 
-def _compute(parts: Cut, grey: Tensor, device: Device) -> Tensor:
+def _compute(frozen: Callable[[Tensor], Tensor], grey: Tensor, device: Device) -> Tensor:
     """uint8 [B, S, S] to features with the channel last, [B, h, w, C] or [B, C]."""
     with torch.inference_mode(), device.autocast():
-        out = parts.before(to_input(grey, device.device))
+        out = frozen(to_input(grey, device.device))
     return (out.permute(0, 2, 3, 1) if out.ndim == 4 else out).contiguous()
 
 

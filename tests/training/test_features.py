@@ -133,6 +133,19 @@ def test_nothing_to_keep(make_run: MakeRun) -> None:
     assert not cache.entries("features")
 
 
+@pytest.mark.parametrize("model", ["resnet18", "vgg16"])
+def test_an_image_gives_the_same_features_in_every_batch(model: str) -> None:
+    config = TrainConfig.parse({"data": "x", "model": model, "weights": "none", "image_size": 224})
+    parts = cut(build(config, 3).eval().to(memory_format=torch.channels_last))
+    assert parts is not None
+    x = torch.rand(4, 3, 224, 224, generator=torch.Generator().manual_seed(0))
+    x = x.contiguous(memory_format=torch.channels_last)
+    with torch.inference_mode():
+        whole = parts.before(x)
+        for n in (1, 2, 3):
+            assert torch.equal(parts.before(x[:n]), whole[:n])
+
+
 def test_where_it_is_cut() -> None:
     def where(model: str, trainable: str) -> str | None:
         config = TrainConfig.parse({"data": ".", "model": model, "weights": "none", "trainable": trainable})
