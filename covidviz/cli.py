@@ -174,7 +174,7 @@ def _parser(argv: Sequence[str]) -> argparse.ArgumentParser:
         ("clear", _cache_clear, "remove them; running trainings keep what they have open"),
     ):
         one = add(of_cache, name, run, help)
-        one.add_argument("--kind", choices=("images", "features"), help="only these; default both")
+        one.add_argument("--kind", choices=("images", "features", "index"), help="only these; default all")
 
     one = add(commands, "scheduler", _scheduler, "the queue's process, in the foreground")
     add_runs_dir(one)

@@ -12,7 +12,7 @@ import os
 import secrets
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,9 +22,9 @@ from covidviz.paths import cache_dir
 from covidviz.store.files import read_json, saving, write_json_atomic
 from covidviz.store.locks import Lock
 
-__all__ = ["KINDS", "Entry", "about_of", "clear", "entries", "limit", "obtain", "room"]
+__all__ = ["KINDS", "Entry", "about_of", "clear", "entries", "limit", "obtain", "renew", "room", "used"]
 
-KINDS = ("images", "features")
+KINDS = ("images", "features", "index")
 META = "meta.json"
 DEFAULT_GB = 20.0
 RESERVE = 1 << 30  # bytes of the disk that are never filled
@@ -140,6 +140,52 @@ def obtain(
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
     return path, True
+
+
+def used(kind: str, key: str) -> Path | None:
+    """The file of an entry that `renew` made, which counts as used now; None where there is none."""
+    path = cache_dir() / kind / key
+    document = _whole(path)
+    if document is None or len(document["files"]) != 1:
+        return None
+    with contextlib.suppress(OSError):
+        os.utime(path / META)
+    return path / next(iter(document["files"]))
+
+
+def renew(kind: str, key: str, content: Sequence[bytes], about: dict[str, Any]) -> None:
+    """Puts an entry of one file in the place of an earlier one; a reader has the old content or the new.
+
+    Nothing is done when it may not have that much room, or when another process does the same at this moment.
+
+    Raises:
+        StoreError: the disk is full or the cache folder can't be written.
+    """
+    path, size = cache_dir() / kind / key, sum(map(len, content))
+    if size > room():
+        return
+    with saving(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lock = Lock.take(path.parent / f".{key}.lock")
+    if lock is None:
+        return
+    with lock:
+        _evict(limit() - size)
+        new = path / secrets.token_hex(8)
+        try:
+            with saving(new):
+                path.mkdir(exist_ok=True)
+                with new.open("wb") as file:
+                    file.writelines(content)
+            write_json_atomic(path / META, {"about": about, "files": {new.name: size}})  # from here on it is the one
+        except BaseException:
+            with contextlib.suppress(OSError):
+                new.unlink(missing_ok=True)
+            raise
+        for old in path.iterdir():
+            if old.name not in (new.name, META):
+                with contextlib.suppress(OSError):  # open in another process, on Windows
+                    old.unlink()
 
 
 def about_of(path: Path) -> dict[str, Any]:

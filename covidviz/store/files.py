@@ -19,7 +19,6 @@ __all__ = [
     "to_json", "write_json_atomic",
 ]  # fmt: skip
 
-_LINE = json.JSONEncoder(allow_nan=False)  # made once: json.dumps would make one for each line
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
@@ -76,9 +75,24 @@ def clean(value: Any) -> Any:
 
 def to_json(value: Any, indent: int | None = None) -> str:
     """Valid JSON text of `value` (see `clean`)."""
+    return _line(value).decode()[:-1] if indent is None else _tolerant(value, indent)
+
+
+def _line(value: Any) -> bytes:
+    """The JSON of `value` and a newline."""
+    import orjson  # not above: the scheduler writes no lines, and stays small without it
+
+    kept = orjson.OPT_PASSTHROUGH_DATACLASS | orjson.OPT_PASSTHROUGH_DATETIME | orjson.OPT_PASSTHROUGH_SUBCLASS
+    try:  # a tenth of the time; writes null for not-a-number and infinity
+        return orjson.dumps(value, option=orjson.OPT_APPEND_NEWLINE | kept)
+    except TypeError:  # what is no plain JSON, also keys that are no text and integers of more than 64 bits
+        return _tolerant(value).encode() + b"\n"
+
+
+def _tolerant(value: Any, indent: int | None = None) -> str:
     try:
-        return _LINE.encode(value) if indent is None else json.dumps(value, allow_nan=False, indent=indent)
-    except (TypeError, ValueError):  # rarely: cleaning first would double the time of every line
+        return json.dumps(value, allow_nan=False, indent=indent)
+    except (TypeError, ValueError):  # rarely: cleaning first would double the time
         return json.dumps(clean(value), allow_nan=False, indent=indent)
 
 
@@ -132,16 +146,16 @@ def append_jsonl(handle: int, path: Path, *values: dict[str, Any]) -> None:
     Raises:
         StoreError: as `saving`; the file is left without half a line.
     """
-    line = "".join(to_json(value) + "\n" for value in values).encode()
-    size = os.fstat(handle).st_size
-    with saving(path):
-        try:
-            written = 0
-            while written < len(line):
-                written += os.write(handle, line[written:])
-        except OSError:
-            with contextlib.suppress(OSError):
-                os.ftruncate(handle, size)
+    lines = b"".join(map(_line, values))
+    size = os.lseek(handle, 0, os.SEEK_END)  # asked each time: a resumed run rewinds its open file
+    try:
+        written = os.write(handle, lines)
+        while written < len(lines):
+            written += os.write(handle, lines[written:])
+    except OSError:
+        with contextlib.suppress(OSError):
+            os.ftruncate(handle, size)
+        with saving(path):  # not around all of it: that would take longer than the writing
             raise
 
 

@@ -5,156 +5,175 @@ from __future__ import annotations
 import os
 import threading
 import time
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from covidviz.store import layout
+from covidviz.store import index_file, layout
 from covidviz.store.files import read_json, read_lines
+from covidviz.store.index_file import Kept
 from covidviz.store.reader import read_notes
 from covidviz.store.status import Status, conclude, parse_status
-from covidviz.store.summary import Curves, is_number
+from covidviz.store.summary import Curves, RunSummary, is_number
 
 __all__ = ["RunIndex", "RunSummary"]
 
-Version = tuple[int, int, int]  # inode, size, mtime in ns
-_MISSING: Version = (0, 0, 0)
+_MISSING = (0, 0, 0)
+_UNKNOWN, _NO_CURVES = Status("broken"), Curves()
+_FILES = (layout.CONFIG, layout.STATUS, layout.NOTES, layout.METRICS)
+_SIZE_OF_METRICS = 3 * _FILES.index(layout.METRICS) + 1
 
-
-@dataclass(frozen=True)
-class RunSummary:
-    """One row of the runs table. Times are seconds since 1970 or None."""
-
-    run_id: str
-    name: str
-    state: str
-    model: str = ""
-    weights: str = ""
-    trainable: str = ""
-    task: str = ""
-    loss: str = ""
-    focal_gamma: float | None = None
-    lr: float | None = None
-    data: str = ""
-    epochs: int = 0
-    epoch: int = 0
-    progress: float = 0.0
-    eta_s: float | None = None
-    monitor: str = ""
-    best_epoch: int | None = None
-    best: float | None = None  # the monitor there
-    metrics: dict[str, float] = field(default_factory=dict)  # of the validation split at the best epoch
-    created: float | None = None
-    started: float | None = None
-    finished: float | None = None
-    device: str = ""
-    tags: tuple[str, ...] = ()
-    archived: bool = False
-    note: str = ""
-    error: str | None = None
-    critical: str = ""  # the critical class
-    support: int | None = None  # samples of it in the validation split
-    curves: Curves = field(default_factory=Curves)  # of the validation split
-    settings: dict[str, Any] = field(default_factory=dict)  # config.json as it is
-
-    def document(self) -> dict[str, Any]:
-        """What a list of runs says of this one, without its curves and all its settings."""
-        return {f.name: getattr(self, f.name) for f in fields(self) if f.name not in ("curves", "settings")}
+SETTLED_S = 2.0  # as git has it: what changed less long ago may change again without its times telling
+LOOK_S = 10.0
+KEEP_FROM = 20  # new rows that are worth writing the file on disk
 
 
 class RunIndex:
-    """Summaries of all runs in a folder. Safe to share between threads."""
+    """Summaries of all runs in a folder. Safe to share between threads.
+
+    Everything that covidviz writes to a run that has ended takes the place of a file, which changes the time of the
+    run's folder: one look there tells that nothing happened. What another program changes inside a file is seen
+    `LOOK_S` seconds later at most, when all files are looked at. The rows of such runs are also kept on disk
+    (`index_file`) for the next process, which looks at all files before it believes them.
+    """
 
     def __init__(self, runs_dir: Path) -> None:
         self.runs_dir = Path(runs_dir)
         self._guard = threading.Lock()
-        self._entries: dict[str, _Entry] = {}
+        self._entries: dict[str, _Entry] | None = None
+        self._looked = 0.0
 
     def refresh(self) -> list[RunSummary]:
-        """All runs, newest first; costs about 15 us per run that did not change. Never raises."""
+        """All runs, newest first; costs about 5 us per run that has ended and did not change. Never raises."""
         with self._guard:
             now = time.time()
-            found = self._entries
-            entries: dict[str, _Entry] = {}
-            try:
-                with os.scandir(self.runs_dir) as listing:
-                    for item in listing:
-                        if layout.is_run_id(item.name) and item.is_dir(follow_symlinks=False):
-                            entries[item.name] = found.get(item.name) or _Entry(item.path, item.name)
-            except OSError:
-                pass  # no runs folder yet
-            self._entries = entries
-            rows = [entry.refresh(now) for entry in entries.values()]
+            thorough = abs(now - self._looked) >= LOOK_S
+            if thorough:
+                self._looked = now
+            first = self._entries is None
+            self._entries = self._listed(self._entries or {}, index_file.load(self.runs_dir) if first else {})
+            rows = [
+                # At first the only rows are those from the disk, for which all files have just been looked at.
+                entry.row if first and entry.row is not None else entry.refresh(now, thorough)
+                for entry in self._entries.values()
+            ]
+            self._keep()
         rows.sort(key=lambda row: (row.created or 0.0, row.run_id), reverse=True)
         return rows
 
+    def _listed(self, found: dict[str, _Entry], kept: dict[str, Kept]) -> dict[str, _Entry]:
+        entries: dict[str, _Entry] = {}
+        try:
+            with os.scandir(self.runs_dir) as listing:
+                for item in listing:
+                    name = item.name
+                    if (name in found or layout.is_run_id(name)) and item.is_dir(follow_symlinks=False):
+                        entries[name] = found.get(name) or _Entry(item.path, name, kept.get(name))
+        except OSError:
+            pass  # no runs folder yet
+        return entries
+
+    def _keep(self) -> None:
+        entries = self._entries or {}
+        new = [entry for entry in entries.values() if entry.settled and not entry.offered]
+        if len(new) < max(KEEP_FROM, len(entries) // 20):
+            return
+        index_file.save(self.runs_dir, (entry.kept() for entry in entries.values() if entry.settled))
+        for entry in new:
+            entry.offered = True  # also where it could not be kept: trying again would not change that
+
 
 class _Entry:
-    """What is known of one run directory, with the versions of the files it was read from."""
+    """What is known of one run directory, with the versions of the files it was read from.
 
-    def __init__(self, path: str, run_id: str) -> None:
+    row: None until it was looked at.
+    settled: the run has ended, and the time of its folder tells whether anything happened since.
+    offered: its row was given to the file on disk.
+    """
+
+    def __init__(self, path: str, run_id: str, kept: Kept | None = None) -> None:
         self.run_id = run_id
-        self.dir = Path(path)
-        # Joined once: building a Path per file and refresh would cost more than the stat itself.
-        self._paths = {name: f"{path}/{name}" for name in (layout.STATUS, layout.CONFIG, layout.NOTES, layout.METRICS)}
-        self._versions: dict[str, Version] = {}
-        self._status = Status("broken")
+        self.settled = self.offered = False
+        self._path = path  # no Path: that would cost more than the stat itself
+        self._folder: tuple[int, ...] = _MISSING
+        self._versions: tuple[int, ...] = ()
+        self._status = _UNKNOWN
         self._config: dict[str, Any] = {}
         self._monitor = ""
         self._offset = 0
-        self._curves = Curves()
-        self._row: RunSummary | None = None
+        self._curves = _NO_CURVES
+        self.row: RunSummary | None = None
+        self._taken = kept is not None and self._take(kept)
 
-    def refresh(self, now: float) -> RunSummary:
-        status_changed = self._changed(layout.STATUS)
-        # Written once: looked at again only while it is broken.
-        config_changed = not self._config and self._changed(layout.CONFIG)
-        notes_changed = self._changed(layout.NOTES)
-        metrics_changed = self._changed(layout.METRICS)
-        if status_changed:
+    def _take(self, kept: Kept) -> bool:
+        row, versions = kept
+        found = _versions(self._path)
+        if found != versions[3:]:
+            return False
+        self._folder, self._versions, self.row = versions[:3], found, row
+        self.settled = self.offered = True
+        return True
+
+    def kept(self) -> Kept:
+        """What the file on disk is told."""
+        assert self.row is not None
+        return self.row, (*self._folder, *self._versions)
+
+    def refresh(self, now: float, thorough: bool) -> RunSummary:
+        if self.settled and not thorough and self.row is not None and _folder(self._path) == self._folder:
+            return self.row
+        folder = _folder(self._path)  # before the files: what comes later changes it
+        row = self._look(now)
+        self._folder = folder
+        changed_ns = max(*folder[1:], *self._versions[2::3])
+        self.settled = row.state in layout.FINISHED and now - changed_ns / 1e9 >= SETTLED_S
+        return row
+
+    def _look(self, now: float) -> RunSummary:
+        known, self._versions = self._versions, _versions(self._path)
+        changed = {
+            name for k, name in enumerate(_FILES) if known[3 * k : 3 * k + 3] != self._versions[3 * k : 3 * k + 3]
+        }
+        if changed and self._taken:
+            changed, self._taken = set(_FILES), False  # only its row is known
+        if layout.STATUS in changed:
             trainer = self._status.pid
-            raw = read_json(self.dir / layout.STATUS)
+            raw = read_json(self._file(layout.STATUS))
             self._status = Status("broken", error=f"{layout.STATUS} is missing or can not be read")
             if raw is not None:
                 self._status = parse_status(raw)
             if self._status.pid != trainer:  # resumed: it rewound, and may have grown again since
-                self._offset, self._curves, metrics_changed = 0, Curves(), True
-        if config_changed:
-            self._config = read_json(self.dir / layout.CONFIG) or {}
+                self._offset, self._curves = 0, _NO_CURVES
+                changed.add(layout.METRICS)
+        if layout.CONFIG in changed:
+            self._config = read_json(self._file(layout.CONFIG)) or {}
             monitor = self._config.get("monitor")
             self._monitor = monitor if isinstance(monitor, str) else "val_macro_f1"
-        if metrics_changed:
+        if layout.METRICS in changed:
             self._read_metrics()
-        if self._row is None or status_changed or config_changed or notes_changed or metrics_changed:
-            self._row = self._summary()
-        if self._row.state == "running":
+        if self.row is None or changed:
+            self.row = self._summary()
+            self.offered = False
+        if self.row.state == "running":
             status = conclude(self._status, now)
             if status.state != "running":  # lost, and it stays so until the file changes
-                self._row = replace(self._row, state=status.state, eta_s=None, error=status.error)
-        return self._row
+                self.row = replace(self.row, state=status.state, eta_s=None, error=status.error)
+        return self.row
 
-    def _changed(self, name: str) -> bool:
-        try:
-            found = os.stat(self._paths[name])  # noqa: PTH116 (a third of the time of Path.stat)
-            version = (found.st_ino, found.st_size, found.st_mtime_ns)
-        except OSError:
-            version = _MISSING
-        if self._versions.get(name) == version:
-            return False
-        self._versions[name] = version
-        return True
+    def _file(self, name: str) -> Path:
+        return Path(self._path, name)
 
     def _read_metrics(self) -> None:
-        if self._versions[layout.METRICS][1] < self._offset:  # a resumed run rewinds
-            self._offset, self._curves = 0, Curves()
-        data, self._offset = read_lines(self.dir / layout.METRICS, self._offset)
+        if self._versions[_SIZE_OF_METRICS] < self._offset:  # a resumed run rewinds
+            self._offset, self._curves = 0, _NO_CURVES
+        data, self._offset = read_lines(self._file(layout.METRICS), self._offset)
         self._curves = self._curves.grown(data)
 
     def _summary(self) -> RunSummary:
         status, config = self._status, self._config
         if not config and status.state != "broken":
             status = replace(status, state="broken", error=f"{layout.CONFIG} is missing or can not be read")
-        notes = read_notes(read_json(self.dir / layout.NOTES), config)
+        notes = read_notes(read_json(self._file(layout.NOTES)), config)
 
         def text(name: str) -> str:
             value = config.get(name)
@@ -188,3 +207,32 @@ class _Entry:
             critical=critical, support=n if isinstance(n, int) and n > 0 else None,
             curves=self._curves, settings=config,
         )  # fmt: skip
+
+
+def _versions(path: str) -> tuple[int, ...]:
+    """Inode, size and mtime in ns of each of `_FILES`."""
+    try:  # a third of the time of Path.stat; a loop over all that follows would take a tenth longer
+        a, b, c, d = [os.stat(f"{path}/{name}") for name in _FILES]  # noqa: PTH116
+    except OSError:
+        return tuple(number for name in _FILES for number in _version(f"{path}/{name}"))
+    return (
+        a.st_ino, a.st_size, a.st_mtime_ns, b.st_ino, b.st_size, b.st_mtime_ns,
+        c.st_ino, c.st_size, c.st_mtime_ns, d.st_ino, d.st_size, d.st_mtime_ns,
+    )  # fmt: skip
+
+
+def _version(path: str) -> tuple[int, int, int]:
+    try:
+        found = os.stat(path)  # noqa: PTH116
+    except OSError:
+        return _MISSING
+    return found.st_ino, found.st_size, found.st_mtime_ns
+
+
+def _folder(path: str) -> tuple[int, ...]:
+    """Inode, and mtime and ctime in ns."""
+    try:
+        found = os.stat(path)  # noqa: PTH116
+    except OSError:
+        return _MISSING
+    return found.st_ino, found.st_mtime_ns, found.st_ctime_ns

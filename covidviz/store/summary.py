@@ -1,20 +1,22 @@
-"""The best epoch of a run and its metrics, and their course on the validation split."""
+"""What the index says of a run: its row, the best epoch and its metrics, their course on the validation split."""
 
 from __future__ import annotations
 
 import itertools
 import math
 from array import array
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, fields
 from operator import itemgetter
-from typing import Any, TypeGuard
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 import orjson
 
 from covidviz.store.files import parse_line
 
-__all__ = ["Curves", "best_metrics", "better", "is_number"]
+__all__ = ["LATER", "Curves", "RunSummary", "best_metrics", "better", "is_number"]
+
+LATER = ("metrics", "curves", "settings")  # the large fields of a row
 
 
 def is_number(value: Any) -> TypeGuard[float]:
@@ -61,6 +63,12 @@ class Curves:
     epochs: array[int] = field(default_factory=lambda: array("i"))
     values: dict[str, array[float]] = field(default_factory=dict)
 
+    def __eq__(self, other: object) -> bool:
+        """Number by number; not-a-number equals not-a-number."""
+        if not isinstance(other, Curves):
+            return NotImplemented
+        return self.epochs == other.epochs and _bytes(self.values) == _bytes(other.values)
+
     def grown(self, data: bytes) -> Curves:
         """These and what whole lines of metrics.jsonl add; an epoch that was written again counts as written last."""
         rows = [row for row in _lines(data) if row.get("split") == "val" and _is_epoch(row.get("epoch"))]
@@ -85,6 +93,72 @@ class Curves:
     def at(self, i: int) -> dict[str, float]:
         """The metrics at index `i`, those that have a value there."""
         return {name: curve[i] for name, curve in self.values.items() if curve[i] == curve[i]}
+
+
+@dataclass(frozen=True)
+class RunSummary:
+    """One row of the runs table. Times are seconds since 1970 or None."""
+
+    run_id: str
+    name: str
+    state: str
+    model: str = ""
+    weights: str = ""
+    trainable: str = ""
+    task: str = ""
+    loss: str = ""
+    focal_gamma: float | None = None
+    lr: float | None = None
+    data: str = ""
+    epochs: int = 0
+    epoch: int = 0
+    progress: float = 0.0
+    eta_s: float | None = None
+    monitor: str = ""
+    best_epoch: int | None = None
+    best: float | None = None  # the monitor there
+    metrics: dict[str, float] = field(default_factory=dict)  # of the validation split at the best epoch
+    created: float | None = None
+    started: float | None = None
+    finished: float | None = None
+    device: str = ""
+    tags: tuple[str, ...] = ()
+    archived: bool = False
+    note: str = ""
+    error: str | None = None
+    critical: str = ""  # the critical class
+    support: int | None = None  # samples of it in the validation split
+    curves: Curves = field(default_factory=Curves)  # of the validation split
+    settings: dict[str, Any] = field(default_factory=dict)  # config.json as it is
+
+    def document(self) -> dict[str, Any]:
+        """What a list of runs says of this one, without its curves and all its settings."""
+        return {f.name: getattr(self, f.name) for f in fields(self) if f.name not in ("curves", "settings")}
+
+    @classmethod
+    def later(cls, values: dict[str, Any], rest: Callable[[int], Mapping[str, Any]], i: int) -> RunSummary:
+        """A row of all `values` but those in `LATER`, which `rest(i)` gives when somebody looks at one of them.
+
+        What such a row says can't be told from another one. Setting each field of a frozen dataclass would take longer
+        than all else that is done to read 1,000 rows.
+        """
+        row = object.__new__(cls)
+        values["rest"] = rest, i
+        object.__setattr__(row, "__dict__", values)
+        return row
+
+    if not TYPE_CHECKING:  # it would hide misspelt names from the type checker
+
+        def __getattr__(self, name: str) -> Any:
+            if name not in LATER or "rest" not in self.__dict__:
+                raise AttributeError(f"{type(self).__name__} has no {name!r}")
+            rest, i = self.__dict__["rest"]
+            self.__dict__.update(rest(i))
+            return self.__dict__[name]
+
+
+def _bytes(values: Mapping[str, array[float]]) -> dict[str, bytes]:
+    return {name: curve.tobytes() for name, curve in values.items()}
 
 
 def _is_epoch(value: Any) -> bool:

@@ -51,7 +51,7 @@ class Usage:
     trash: int
     trashed: int  # how many runs lie there
     cache: int  # pictures
-    training: int  # decoded images and frozen features
+    training: int  # decoded images, frozen features, the index of runs
     data: int
     free: int
     capacity: int

@@ -53,7 +53,7 @@ class RunWriter:
         self._stop = str(run_dir / layout.STOP)
         self._guard = threading.RLock()
         self._written = 0.0
-        self._lines: dict[str, int] = {}
+        self._lines: dict[str, tuple[int, Path]] = {}
         self._steps = -1
         self._named: tuple[Sequence[str], Any] = ((), None)
         self._beat: _Heartbeat | None = None
@@ -150,11 +150,11 @@ class RunWriter:
     def _append(self, name: str, *rows: dict[str, Any]) -> None:
         if not rows:
             return
-        path = self.run_dir / name
         with self._guard:
             if name not in self._lines:
-                self._lines[name] = open_jsonl(path)
-            append_jsonl(self._lines[name], path, *rows)
+                path = self.run_dir / name
+                self._lines[name] = open_jsonl(path), path
+            append_jsonl(*self._lines[name], *rows)
 
     def offsets(self) -> dict[str, int]:
         """Sizes of metrics.jsonl and steps.jsonl in bytes, to keep in a checkpoint."""
@@ -230,7 +230,7 @@ class RunWriter:
         """Ends the heartbeat and lets the run go."""
         self.stop_heartbeat()
         with self._guard:
-            for handle in self._lines.values():
+            for handle, _ in self._lines.values():
                 os.close(handle)
             self._lines.clear()
         self._lock.release()

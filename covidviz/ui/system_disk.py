@@ -101,7 +101,8 @@ def _cards(meter: Meter, usage: Usage) -> None:
     with training.container(border=True, height="stretch", vertical_alignment="distribute", key="system_card_training"):
         with st.container(gap="small"):
             st.metric("Training cache", size(usage.training))
-            st.caption(f"Decoded images and what frozen layers make of them; at most {size(cache.limit())}.")
+            st.caption("Decoded images, what frozen layers make of them, and the index of runs; at most "
+                       f"{size(cache.limit())}.")  # fmt: skip
         _clean(
             meter, "training", "Empty cache", usage.training,
             "The next run on a dataset reads and computes them again; runs that train now are not disturbed.",
