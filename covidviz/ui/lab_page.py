@@ -73,15 +73,17 @@ def body() -> None:
 def _head(values: dict[str, Any], offered: Sequence[str]) -> None:
     with st.container(horizontal=True, vertical_alignment="center", gap="small", key="lab_head"):
         st.title("Live lab", anchor=False, width="content")
-        _choice("data", values, list(offered), datasets.title, "Choose a dataset, or type its path")
+        _choice("data", values, list(offered), datasets.title, typed=True, empty="Choose a dataset, or type its path")
         _choice("model", values, list(MODELS_OF_LAB), lambda name: MODELS[name].title)
-        _choice("weights", values, ["imagenet", "none"], wording.weights)
+        _choice("weights", values, ["imagenet", "none"], wording.weights, typed=True)
         _choice("image_size", values, list(SIZES), lambda side: f"{side} px")
         _find_rate(values)
 
 
-def _choice(name: str, values: dict[str, Any], options: list[Any], titles: Any, placeholder: str | None = None) -> None:
-    """A drop-down that is set from the link before each run."""
+def _choice(
+    name: str, values: dict[str, Any], options: list[Any], titles: Any, *, typed: bool = False, empty: str = ""
+) -> None:
+    """A drop-down that is set from the link before each run; `empty` is what it says while nothing is chosen."""
     key, value = f"lab_{name}", values.get(name, forms.DEFAULTS[name]) or None
     if value is not None and value not in options:
         options.append(value)
@@ -92,11 +94,9 @@ def _choice(name: str, values: dict[str, Any], options: list[Any], titles: Any, 
         chosen = st.session_state[key]
         _write({**st.session_state[_VALUES], name: forms.DEFAULTS[name] if chosen is None else chosen})
 
-    typed: dict[str, Any] = (
-        {"accept_new_options": True, "index": None, "placeholder": placeholder} if placeholder else {}
-    )
+    clearable: dict[str, Any] = {"index": None, "placeholder": empty} if empty else {}
     st.selectbox(fields.LABELS[name], options, format_func=titles, key=key, on_change=changed, width="stretch",
-                 label_visibility="collapsed", **typed)  # fmt: skip
+                 label_visibility="collapsed", accept_new_options=typed, **clearable)  # fmt: skip
 
 
 def _find_rate(values: dict[str, Any]) -> None:

@@ -148,7 +148,7 @@ def decode(text: str | None) -> tuple[dict[str, Any], list[str]]:
     for name in [name for name in values if name not in (*OF_DATA, *SLIDERS)]:
         notes.append(f"Left out of the link: {fields.LABELS[name]}, which the lab does not change.")
         del values[name]
-    for name, accepted in (("model", MODELS_OF_LAB), ("weights", ("imagenet", "none")), ("loss", LOSSES_OF_LAB)):
+    for name, accepted in (("model", MODELS_OF_LAB), ("loss", LOSSES_OF_LAB)):
         if name in values and values[name] not in accepted:
             notes.append(f"Left out of the link: {name} {str(values[name])[:40]!r}, which the lab does not take.")
             del values[name]

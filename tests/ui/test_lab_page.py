@@ -92,6 +92,14 @@ def test_a_link_sets_everything(runs: Path, data: Path) -> None:
     assert drawn["settings"] == {"lr": 0.5, "head": [], "threshold": 0.3}
 
 
+def test_weights_from_a_file(runs: Path, data: Path) -> None:
+    at = page({"data": str(data), "weights": "/somewhere/mine.pth"})
+    assert at.selectbox("lab_weights").value == "/somewhere/mine.pth"
+    drawn = component(at)
+    assert drawn is not None
+    assert drawn["base"]["weights"] == "/somewhere/mine.pth"
+
+
 def test_what_the_component_settled_on_is_known_as_its_own(runs: Path, data: Path) -> None:
     at = page({"data": str(data), "lr": 0.5})
     at.session_state["lab"] = {"settled": {"values": {"lr": 0.5}, "at": 7}}
@@ -114,7 +122,6 @@ def test_what_the_component_settled_on_is_known_as_its_own(runs: Path, data: Pat
         ('{"lr": "x"}', "Learning rate"),
         ('{"optimizer": "adam"}', "the lab does not change"),
         ('{"model": "squeezenet1_1"}', "which the lab does not take"),
-        ('{"weights": "/etc/passwd"}', "which the lab does not take"),
         ('{"threshold": 2}', "the threshold"),
         ('{"__class__": 1}', "no setting"),
     ],
