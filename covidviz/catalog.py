@@ -1,13 +1,17 @@
-"""The tables: models, losses, optimizers, schedules, augmentations. Plain data, no torch.
+"""The tables: models, losses, optimizers, schedules, augmentations, CAM methods. Plain data, no torch.
 
-A new model, loss or augmentation is one row here and one small function in `covidviz.training`.
+A new model, loss or augmentation is one row here and one small function in `covidviz.training`; a CAM method is one
+row here and one function in `covidviz.explain.methods`.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-__all__ = ["AUGMENTATIONS", "LOSSES", "MODELS", "OPTIMIZERS", "SCHEDULES", "TASKS", "Choice", "Loss", "Model"]
+__all__ = [
+    "AUGMENTATIONS", "CAM_METHODS", "LOSSES", "MODELS", "OPTIMIZERS", "SCHEDULES", "TASKS", "CamMethod", "Choice",
+    "Loss", "Model",
+]  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -26,6 +30,22 @@ class Loss:
     help: str
     tasks: tuple[str, ...]
     focal: bool = False  # reads focal_gamma and focal_alpha
+
+
+@dataclass(frozen=True)
+class CamMethod:
+    """A way to draw a heat map.
+
+    source: who described it.
+    slow: it runs the network hundreds of times for each image.
+    per_class: False where the map is the same for every class.
+    """
+
+    title: str
+    help: str
+    source: str
+    slow: bool = False
+    per_class: bool = True
 
 
 @dataclass(frozen=True)
@@ -127,3 +147,30 @@ AUGMENTATIONS: dict[str, Choice] = {
     "light": Choice("Light", "Flip, up to 7 degrees, 5 % shift and scale, 10 % brightness and contrast."),
     "course": Choice("Course", "As in the course's reports: random crop of 80 to 100 %, flip, up to 10 degrees."),
 }
+
+# Grad-CAM is what a run logs; the others are computed when somebody asks for them.
+CAM_METHODS: dict[str, CamMethod] = {
+    "grad-cam": CamMethod(
+        "Grad-CAM", "Channels weighted by their mean gradient.", "Selvaraju et al. 2017, ICCV, arXiv:1610.02391",
+    ),
+    "grad-cam++": CamMethod(
+        "Grad-CAM++", "Channels weighted by their positive gradients, small regions as much as large ones.",
+        "Chattopadhay et al. 2018, WACV, arXiv:1710.11063",
+    ),
+    "hirescam": CamMethod(
+        "HiResCAM", "Gradient times activation at each place: only what the class score really uses.",
+        "Draelos and Carin 2020, arXiv:2011.08891",
+    ),
+    "layercam": CamMethod(
+        "LayerCAM", "Activations weighted by the positive gradient at each place.",
+        "Jiang et al. 2021, IEEE TIP 30, doi:10.1109/TIP.2021.3089943",
+    ),
+    "eigencam": CamMethod(
+        "EigenCAM", "The main pattern of the activations; it does not ask about a class.",
+        "Muhammad and Yeasin 2020, IJCNN, arXiv:2008.00299", per_class=False,
+    ),
+    "score-cam": CamMethod(
+        "Score-CAM", "Channels weighted by the score of the image seen through them; no gradients.",
+        "Wang et al. 2020, CVPR workshops, arXiv:1910.01279", slow=True,
+    ),
+}  # fmt: skip

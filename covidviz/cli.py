@@ -46,12 +46,16 @@ def main(argv: Sequence[str] | None = None) -> int:
         return int(end.code or 0)
     try:
         # Whatever a library prints goes to stderr: stdout is the answer alone.
+        args.stdout = sys.stdout
         with contextlib.redirect_stdout(sys.stderr):
             answer: Answer = args.run(args)
     except CovidvizError as error:
         return _fail(str(error), error.exit_code)
     except KeyboardInterrupt:
         return _fail("interrupted", 1)
+    except BrokenPipeError:  # as below, of a command that answers line by line
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
     except Exception as error:
         if sys.flags.dev_mode:
             traceback.print_exc()
@@ -120,6 +124,13 @@ def _parser(argv: Sequence[str]) -> argparse.ArgumentParser:
     one.add_argument(
         "--split-column", default="split", metavar="COLUMN", help="column of labels.csv that holds the split"
     )
+    one = add(of_data, "doctor", _doctor, "leakage, duplicates, shortcuts, label problems, odd images")
+    one.add_argument("path", metavar="PATH", help="folder of the dataset, or a labels.csv")
+    one.add_argument(
+        "--split-column", default="split", metavar="COLUMN", help="column of labels.csv that holds the split"
+    )
+    one.add_argument("--run", dest="beside", metavar="RUN", help="a run on this dataset, to tell its scores beside")
+    add_runs_dir(one)
 
     for name, run, help in (
         ("train", _train, "train here and now"),
@@ -163,8 +174,14 @@ def _parser(argv: Sequence[str]) -> argparse.ArgumentParser:
     add_runs_dir(one)
     one = add(commands, "predict", _predict, "what a run's best epoch says about images")
     one.add_argument("id", metavar="RUN", help="id of the run, or the beginning of one")
-    one.add_argument("images", nargs="+", metavar="IMAGE", help="image files")
+    one.add_argument("images", nargs="+", metavar="IMAGE", help="image files, and folders of them with all below")
     one.add_argument("--cam", type=Path, metavar="DIR", help="also write each image with its Grad-CAM there")
+    add_runs_dir(one)
+
+    one = add(commands, "compare", _compare, "paired verdict on two runs: what B does with A's images")
+    one.add_argument("a", metavar="RUN_A", help="id of the baseline, or the beginning of one")
+    one.add_argument("b", metavar="RUN_B", help="id of the run to judge, or the beginning of one")
+    one.add_argument("--split", choices=layout.SPLITS, help="default: test where both have it, else val")
     add_runs_dir(one)
 
     cached = commands.add_parser("cache", help="show and clear what can be made again", allow_abbrev=False)
@@ -267,6 +284,23 @@ def _inspect(args: argparse.Namespace) -> Answer:
         lines.append(f"{len(document['unlabelled'])} images without a label are left out")
     lines += [f"unreadable: {row['path']}: {row['error']}" for row in document["unreadable"]]
     return Answer(document, "\n".join(lines))
+
+
+def _doctor(args: argparse.Namespace) -> Answer:
+    from covidviz.data.doctor import diagnose, with_run
+    from covidviz.store.runs import find_run
+
+    beside = find_run(_runs_dir(args), args.beside) if args.beside else None
+    with _counter("percent") as count:
+        tell = None if count is None else lambda share, _: count(round(100 * share), 100)
+        report = diagnose(args.path, args.split_column, tell=tell)
+    if beside is not None:
+        report = with_run(report, beside)
+    lines = []
+    for check in report.checks:
+        lines.append(f"{check.severity:<5} {check.title}: {check.summary}")
+        lines += [f"      {check.remedy}"] if check.severity in ("warn", "bad") and check.remedy else []
+    return Answer(report.document(), "\n".join(lines))
 
 
 def _train(args: argparse.Namespace) -> Answer:
@@ -404,16 +438,58 @@ def _evaluate(args: argparse.Namespace) -> Answer:
 
 def _predict(args: argparse.Namespace) -> Answer:
     run_dir = _run_dir(args)
+    from covidviz.data.image_files import image_files
+
+    paths, empty = image_files(args.images)
+    for folder in empty:
+        _tell(f"covidviz: {folder} holds no image")
+    if not paths:
+        raise InputError(f"{args.images[0]} holds no image, accepted: PNG, JPEG, WebP, BMP, TIFF, GIF, DICOM")
     from covidviz.training.inference import predict_images
 
-    with _counter("images") as count:
-        rows = list(predict_images(run_dir, args.images, args.cam, on_progress=count))
-    lines = []
-    for row in rows:
-        said = row["error"] or "  ".join(f"{name} {p:.3f}" for name, p in row["prob"].items())
-        lines.append(f"{row['path']}: {said}")
-    unread = sum(1 for row in rows if row["error"])
-    return Answer(rows, "\n".join(lines), failed="none of the images can be read" if unread == len(rows) else None)
+    rows: list[dict[str, Any]] = []
+    read = 0
+    # Lines for people come as the images are done, so nothing of them is kept; on a terminal they are the counter.
+    with _counter("images") if args.json or not args.stdout.isatty() else contextlib.nullcontext() as count:
+        for row in predict_images(run_dir, paths, args.cam, on_progress=count):
+            read += row["error"] is None
+            if args.json:
+                rows.append(row)
+                continue
+            said = row["error"] or "  ".join(f"{name} {p:.3f}" for name, p in row["prob"].items())
+            print(f"{row['path']}: {said}", file=args.stdout, flush=True)
+    return Answer(rows, "", failed=None if read else "none of the images can be read")
+
+
+def _compare(args: argparse.Namespace) -> Answer:
+    from covidviz.store.runs import find_run
+
+    dirs = [find_run(_runs_dir(args), given) for given in (args.a, args.b)]
+    from covidviz.evaluation.judged_runs import judgement, split_of
+    from covidviz.evaluation.matched import match
+    from covidviz.evaluation.paired import compare
+    from covidviz.evaluation.verdict import verdict
+    from covidviz.store.reader import Run
+
+    (one, critical), (other, _) = (judgement(Run(run_dir), name) for run_dir, name in zip(dirs, "AB", strict=True))
+    split = args.split or split_of([one, other])
+    found = match([one], [other], split)
+    paired = compare(found.truth, found.a, found.b, found.classes, found.task, clusters=found.patients)
+    said = verdict(paired, critical=critical)
+    notes = [*found.notes, *said.cautions]
+    document = {
+        "a": dirs[0].name, "b": dirs[1].name, "split": split, **paired.document(), "verdict": said.text,
+        "evidence": said.kind, "notes": notes,
+    }  # fmt: skip
+    unit = "patients" if found.patients else "images"
+    lines = [
+        f"A  {dirs[0].name}", f"B  {dirs[1].name}", f"{paired.n} images of {split}, {paired.units} {unit}", "",
+        said.text, *notes, "",
+        f"{'metric':<24}{'A':>8}{'B':>8}{'B - A':>9}   95 % interval",
+    ]  # fmt: skip
+    for name, row in paired.metrics.items():
+        lines.append(f"{name:<24}{row.a:>8.4f}{row.b:>8.4f}{row.diff:>+9.4f}   {row.low:+.4f} to {row.high:+.4f}")
+    return Answer(document, "\n".join(lines))
 
 
 def _cache_show(args: argparse.Namespace) -> Answer:

@@ -3,12 +3,22 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 # Read when torch is loaded: threads that spin while they wait make parallel tests several times slower.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def shared_folders(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """The same for what several tests share: a run of a module's fixture."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("COVIDVIZ_RUNS_DIR", str(tmp_path_factory.mktemp("shared") / "runs"))
+        patch.setenv("COVIDVIZ_CACHE_DIR", str(tmp_path_factory.mktemp("shared") / "cache"))
+        yield
 
 
 @pytest.fixture(autouse=True)

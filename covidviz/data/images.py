@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import zlib
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -19,6 +20,9 @@ __all__ = ["MAX_PIXELS", "MAX_UNREADABLE", "check_readable", "decode", "inspect"
 
 MAX_PIXELS = 100_000_000
 MAX_UNREADABLE = 0.01
+MAX_UNPACKED = 4 * MAX_PIXELS  # bytes of a deflated DICOM
+PACKED = 64 << 10  # bytes of it that are unpacked at a time
+PART = 4 << 20  # pixels that are scaled, and bytes that are unpacked, at a time
 
 # What Pillow may open, by content. Formats that run an interpreter or fetch other files (EPS, WMF) stay out.
 _FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "TIFF", "GIF")
@@ -205,12 +209,17 @@ def _to_grey(image: Image.Image) -> Image.Image:
 
 def _scaled(pixels: np.ndarray) -> Image.Image:
     """Darkest to brightest pixel onto 0..255."""
-    values = pixels.astype(np.float64)
-    finite = np.isfinite(values)
-    low, high = (values[finite].min(), values[finite].max()) if finite.any() else (0.0, 0.0)
-    values = np.nan_to_num(values, nan=low, posinf=high, neginf=low)
+    # Some rows at a time: as float64 the largest image would take 0.8 GB, and several times.
+    rows = max(1, PART // max(1, pixels[:1].size))
+    parts = [slice(start, start + rows) for start in range(0, len(pixels), rows)]
+    ends = [(values.min(), values.max()) for part in parts if (values := pixels[part][np.isfinite(pixels[part])]).size]
+    low, high = (float(min(low for low, _ in ends)), float(max(high for _, high in ends))) if ends else (0.0, 0.0)
     scale = 255.0 / (high - low) if high > low else 0.0
-    return Image.fromarray(np.rint((values - low) * scale).astype(np.uint8))
+    out = np.empty(pixels.shape, np.uint8)
+    for part in parts:
+        values = np.nan_to_num(pixels[part].astype(np.float64), nan=low, posinf=high, neginf=low)
+        out[part] = np.rint((values - low) * scale)
+    return Image.fromarray(out)
 
 
 def _read_dicom(path: Path) -> Image.Image:
@@ -218,6 +227,7 @@ def _read_dicom(path: Path) -> Image.Image:
     from pydicom.pixels.processing import apply_color_lut, apply_modality_lut, apply_voi_lut
     from pydicom.pixels.utils import pixel_array
 
+    _check_unpacked(path)
     data = pydicom.dcmread(path, force=True)
     if "PixelData" not in data or "Rows" not in data or "Columns" not in data:
         raise DataError(f"{path} is no DICOM image (it has no pixel data)")
@@ -235,6 +245,25 @@ def _read_dicom(path: Path) -> Image.Image:
     plain = pixels.dtype == np.uint8 and np.array_equal(shown, pixels)
     grey = Image.fromarray(np.ascontiguousarray(pixels)) if plain else _scaled(shown)
     return ImageOps.invert(grey) if kind == "MONOCHROME1" else grey
+
+
+def _check_unpacked(path: Path) -> None:
+    """A data set that is packed as a whole (deflated) may be small and fill the memory when it is read."""
+    # As `dcmread` finds where the packed part begins: what the head says of its own length may be wrong.
+    from pydicom.filereader import _read_file_meta_info, read_preamble
+    from pydicom.uid import DeflatedExplicitVRLittleEndian
+
+    unpack, size = zlib.decompressobj(-zlib.MAX_WBITS), 0
+    with path.open("rb") as file:
+        read_preamble(file, force=True)
+        if _read_file_meta_info(file).get("TransferSyntaxUID") != DeflatedExplicitVRLittleEndian:
+            return
+        while size <= MAX_UNPACKED and not unpack.eof and (packed := file.read(PACKED)):
+            while packed and size <= MAX_UNPACKED:
+                size += len(unpack.decompress(packed, PART))
+                packed = unpack.unconsumed_tail
+    if size > MAX_UNPACKED:
+        raise DataError(f"{path} holds more than {MAX_UNPACKED // 1_000_000} MB when it is unpacked, accepted: less")
 
 
 def _too_large(path: Path) -> DataError:

@@ -16,7 +16,7 @@ from covidviz.data.layouts import SPLITS, Listing, normalise_class, read_listing
 from covidviz.data.splits import draw_splits
 from covidviz.errors import DataError
 
-__all__ = ["Manifest", "load_manifest", "normalise_class"]
+__all__ = ["Manifest", "load_manifest", "normalise_class", "sample_id"]
 
 SHARES = {"train": 0.70, "val": 0.15, "test": 0.15}
 VAL_SHARE = 0.15  # of the training images, where a dataset has no validation split
@@ -116,7 +116,7 @@ def load_manifest(
 
     samples = pd.DataFrame(
         {
-            "sample_id": [_sample_id(path) for path in frame["path"]],
+            "sample_id": [sample_id(path) for path in frame["path"]],
             "path": frame["path"].to_numpy(),
             "split": frame["split"].to_numpy(),
         }
@@ -255,5 +255,6 @@ def _check_support(listing: Listing, frame: pd.DataFrame, labels: np.ndarray, cl
                 )
 
 
-def _sample_id(path: str) -> str:
+def sample_id(path: str) -> str:
+    """The id of the image at this path (posix, relative to the dataset): a hash of the path alone."""
     return hashlib.blake2b(path.encode("utf-8", "surrogateescape"), digest_size=8).hexdigest()

@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from covidviz.errors import InputError
 
-__all__ = ["cell_members", "classification_metrics", "confusion", "predicted"]
+__all__ = ["cell_members", "classification_metrics", "confusion", "predicted", "usable"]
 
 SINGLE = "single-label"
 
@@ -33,6 +33,12 @@ def predicted(prob: ArrayLike, task: str) -> NDArray[np.int64]:
     if task != SINGLE:
         return (prob >= 0.5).astype(np.int64)
     return np.eye(prob.shape[1], dtype=np.int64)[prob.argmax(axis=1)]
+
+
+def usable(prob: ArrayLike) -> NDArray[np.bool_]:
+    """Which rows of [N, C] hold probabilities: all of them numbers in 0..1. A diverged run may have others. [N]"""
+    p = np.asarray(prob, dtype=np.float64)
+    return np.asarray(((p >= 0) & (p <= 1)).all(axis=1))  # not a number is neither
 
 
 def classification_metrics(

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-__all__ = ["Counts", "counts_at", "counts_at_scores"]
+__all__ = ["Choices", "Counts", "cheapest", "choices", "counts_at", "counts_at_scores"]
 
 BUCKETS = 16384  # fewer put more images beside a threshold; more do not fit the processor's fast memory
 
@@ -124,3 +124,78 @@ def _counts(
     positives = truth.sum(axis=0, dtype=np.int64)
     fp, fn = predicted - tp, positives - tp
     return Counts(thresholds, tp, fp, fn, len(truth) - tp - fp - fn)
+
+
+@dataclass(frozen=True)
+class Choices:
+    """The thresholds that some cost makes the best, highest first: [K] each, and what they lead to.
+
+    Any other threshold costs more than one of these, whatever a miss costs compared with a false alarm.
+    """
+
+    thresholds: NDArray[np.float64]
+    fp: NDArray[np.int64]
+    fn: NDArray[np.int64]
+
+
+def choices(prob: ArrayLike, labels: ArrayLike) -> Choices:
+    """What a cost of misses and false alarms can choose among: the corners of the lower convex hull of (fp, fn).
+
+    These are the corners of the ROC's convex hull (Provost and Fawcett, Machine Learning 42 (2001) 203). Each threshold
+    is a short number between the two probabilities that it parts. One above all probabilities is 1, which is left out
+    where a probability is 1 itself: it would not decide nothing.
+
+    Args:
+        prob: in 0..1, [N], N >= 1; labels: 0/1, [N].
+
+    Raises:
+        ValueError: as `counts_at`, or no images.
+    """
+    found = counts_at_scores(prob, labels)
+    if not len(found.tp):
+        raise ValueError("no images given, accepted: at least one")
+    scores, fp, fn = found.thresholds.tolist(), found.fp.tolist(), found.fn.tolist()
+    below = [*scores[1:], -np.inf]
+    if scores[0] < 1:
+        below, scores = [scores[0], *below], [2.0, *scores]
+        fp, fn = [0, *fp], [fn[0] + int(found.tp[0]), *fn]
+    kept: list[int] = []
+    for i in range(len(scores)):
+        if kept and fn[i] == fn[kept[-1]]:
+            continue  # more false alarms at best, and no miss less
+        if kept and fp[i] == fp[kept[-1]]:
+            kept.pop()
+        while len(kept) > 1 and _needless(fp, fn, kept[-2], kept[-1], i):
+            kept.pop()
+        kept.append(i)
+    values = [_short(below[i], scores[i]) for i in kept]
+    return Choices(np.array(values), np.array([fp[i] for i in kept]), np.array([fn[i] for i in kept]))
+
+
+def cheapest(among: Choices, ratio: float) -> int:
+    """Which of `choices` costs least (the highest threshold of equals) if a miss costs `ratio` times a false alarm.
+
+    Raises:
+        ValueError: `ratio` is not above 0.
+    """
+    if not ratio > 0:
+        raise ValueError(f"ratio: {ratio} given, accepted: above 0")
+    return int(np.argmin(ratio * among.fn + among.fp))
+
+
+def _needless(fp: list[int], fn: list[int], a: int, b: int, c: int) -> bool:
+    """Whether b lies on or above the straight line from a to c, so that no cost makes it the only best."""
+    return (fp[b] - fp[a]) * (fn[a] - fn[c]) >= (fn[a] - fn[b]) * (fp[c] - fp[a])
+
+
+def _short(low: float, high: float) -> float:
+    """The shortest decimal number near the middle of (low, high], in 0..1."""
+    if low < 0:
+        return 0.0
+    if high > 1:
+        return 1.0
+    for digits in range(1, 17):
+        middle = round(float(low + high) / 2, digits)
+        if low < middle <= high:
+            return middle
+    return float(high)

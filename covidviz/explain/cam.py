@@ -23,12 +23,15 @@ from covidviz.training.batches import to_input
 from covidviz.training.features import Features
 from covidviz.training.models import sequence
 
-__all__ = ["CamWriter", "grad_cam", "log_cams"]
+__all__ = ["CamWriter", "Step", "chunks", "cut_after", "explaining", "grad_cam", "log_cams", "normalised"]
 
 # The part before the target layer needs some 10 MB per image of 224 px; in chunks of this many pixels its memory stays
 # the same for every batch size. Larger chunks are faster on a GPU only.
 CHUNK_PIXELS = 4 * 224 * 224
 CHUNK_PIXELS_GPU = 32 * 224 * 224
+
+
+Step = tuple[str, Callable[[Tensor], Tensor]]
 
 
 class Sliceable(Protocol):
@@ -73,30 +76,39 @@ def grad_cam(model: nn.Module, x: Tensor, classes: Sequence[int], layer: str) ->
     Raises:
         ConfigError: the model has no such step.
     """
+    prefix, suffix = cut_after(model, layer)
+    with explaining(model, x.device):
+        return torch.cat([_maps(chunk, classes, prefix, suffix) for chunk in chunks(x)])
+
+
+def cut_after(model: nn.Module, layer: str) -> tuple[list[Step], list[Step]]:
+    """The steps of the network up to and with the target layer, and those after it.
+
+    Raises:
+        ConfigError: the model has no such step.
+    """
     steps = sequence(model)
     names = [name for name, _ in steps]
     if layer not in names:
         raise ConfigError(f"layer: {layer!r} given, accepted: {', '.join(names)}")
     cut = names.index(layer) + 1
+    return steps[:cut], steps[cut:]
+
+
+def chunks(x: Tensor) -> tuple[Tensor, ...]:
+    """`x` [B, 3, H, W] as float32 in parts whose memory does not grow with B."""
     pixels = CHUNK_PIXELS if x.device.type == "cpu" else CHUNK_PIXELS_GPU
-    per_chunk = max(1, pixels // (x.shape[-1] * x.shape[-2]))
-    with _explaining(model, x.device):
-        maps = [_maps(chunk, classes, steps[:cut], steps[cut:]) for chunk in x.float().split(per_chunk)]
-    return torch.cat(maps)
+    return x.float().split(max(1, pixels // (x.shape[-1] * x.shape[-2])))
 
 
 @contextmanager
-def _explaining(model: nn.Module, device: torch.device) -> Iterator[None]:
+def explaining(model: nn.Module, device: torch.device) -> Iterator[None]:
+    """Evaluation mode and fp32 whatever surrounds it; the model is left as it was, also after an error."""
     with _evaluating(model), torch.inference_mode(False), torch.autocast(device.type, enabled=False):
         yield
 
 
-def _maps(
-    x: Tensor,
-    classes: Sequence[int],
-    prefix: Sequence[tuple[str, Callable[[Tensor], Tensor]]],
-    suffix: Sequence[tuple[str, Callable[[Tensor], Tensor]]],
-) -> Tensor:
+def _maps(x: Tensor, classes: Sequence[int], prefix: Sequence[Step], suffix: Sequence[Step]) -> Tensor:
     with torch.no_grad():
         for _, step in prefix:
             x = step(x)
@@ -123,6 +135,16 @@ def _evaluating(model: nn.Module) -> Iterator[None]:
     finally:
         for module, training in flags:
             module.training = training
+
+
+def normalised(raw: NDArray[np.float32]) -> tuple[NDArray[np.float16], NDArray[np.float32]]:
+    """Raw maps [N, C, h, w], >= 0, as they are kept: in 0..1 of their own maximum, and that maximum [N, C].
+
+    A map that is 0 everywhere stays 0.
+    """
+    scale = raw.max(axis=(2, 3))
+    top = np.where(scale > 0, scale, 1)[:, :, None, None]
+    return (raw / top).astype(np.float16), scale
 
 
 def log_cams(
@@ -159,7 +181,7 @@ def log_cams(
     for start in range(0, total, 32):
         if known is not None:
             x = next(known.batches([np.arange(start, min(start + 32, total))]))
-            with _explaining(model, x.device):
+            with explaining(model, x.device):
                 raw = _maps(x, range(n_classes), steps[names.index(at) : cut], steps[cut:]).cpu().numpy()
         else:
             x = to_input(torch.from_numpy(np.ascontiguousarray(images[start : start + 32])), device, torch.float32)
@@ -167,10 +189,7 @@ def log_cams(
         if maps is None:
             maps = np.zeros((total, n_classes, *raw.shape[2:]), dtype=np.float16)
         part = slice(start, start + len(raw))
-        scale[part] = raw.max(axis=(2, 3))
-        # A map that is 0 everywhere stays 0 instead of 0/0.
-        top = np.where(scale[part] > 0, scale[part], 1)[:, :, None, None]
-        maps[part] = raw / top
+        maps[part], scale[part] = normalised(raw)
         if on_progress is not None:
             on_progress(part.start + len(raw), total)
     if maps is not None:

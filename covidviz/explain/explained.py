@@ -2,7 +2,7 @@
 
 They lie in the picture cache, not in the run directory: a finished run is left as it is, and they can be made again.
 `<cache>/pictures/explained/<run id>/<version of the weights>/cams/<split>.npz` has the fields of a run's own
-`cams/<split>.npz`.
+`cams/<split>.npz`; the maps of another method than Grad-CAM lie in a folder of its name beside `cams`.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from covidviz.paths import cache_dir
 from covidviz.store import layout
 from covidviz.store.reader import Cams, Run
 
-__all__ = ["explained", "folder", "version"]
+__all__ = ["explained", "folder", "place", "version"]
 
 
 def folder(run: Run) -> Path:
@@ -22,9 +22,14 @@ def folder(run: Run) -> Path:
     return cache_dir() / "pictures" / "explained" / run.id / f"{size:x}-{mtime:x}"
 
 
-def explained(run: Run, split: str) -> Cams | None:
+def explained(run: Run, split: str, method: str = "grad-cam") -> Cams | None:
     """The maps of `split` made so far; None where there are none."""
-    return Run(folder(run)).cams(split)
+    return Run(place(run, method)).cams(split)
+
+
+def place(run: Run, method: str) -> Path:
+    """The folder that holds `cams/<split>.npz` of one of `covidviz.catalog.CAM_METHODS`."""
+    return folder(run) if method == "grad-cam" else folder(run) / method
 
 
 def version(run: Run, split: str) -> tuple[int, int]:

@@ -1,4 +1,6 @@
-"""Heat maps for images that have none: those of the training split, or of a run that logged no maps. Needs torch."""
+"""Heat maps when somebody asks for them: of images that have none (those of the training split, or of a run that
+logged no maps), or by another method. Needs torch.
+"""
 
 from __future__ import annotations
 
@@ -8,16 +10,19 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from covidviz.catalog import CAM_METHODS, MODELS
 from covidviz.data.images import decode
 from covidviz.errors import DataError, InputError, StoreError
-from covidviz.explain.cam import log_cams
-from covidviz.explain.explained import explained, folder
+from covidviz.explain.cam import log_cams, normalised
+from covidviz.explain.explained import explained, place
+from covidviz.explain.methods import METHODS
 from covidviz.store import layout
 from covidviz.store.files import replacing, saving
 from covidviz.store.reader import Run
+from covidviz.training.batches import to_input
 from covidviz.training.inference import load_model
 
-__all__ = ["explain_samples"]
+__all__ = ["explain_otherwise", "explain_samples"]
 
 AT_ONCE = 16  # what is finished is kept after this many, so that the first maps show while the rest is made
 
@@ -74,11 +79,62 @@ def explain_samples(
     return made
 
 
+def explain_otherwise(
+    run_dir: Path,
+    split: str,
+    sample_id: str,
+    methods: Sequence[str],
+    on_progress: Callable[[str, int, int], None] | None = None,
+) -> int:
+    """Explain one image by other methods, with the run's best network on the CPU, and keep the maps.
+
+    Args:
+        methods: of `covidviz.catalog.CAM_METHODS`; those that are there already are passed over.
+        on_progress: called with (title of the method that comes next, methods done, all).
+
+    Returns:
+        How many maps were made.
+
+    Raises:
+        InputError: an unknown method, split or sample.
+        DataError: the image can't be read.
+        StoreError, WeightsError: as `covidviz.training.inference.load_model`; the cache can't be written.
+    """
+    if unknown := [name for name in methods if name not in METHODS]:
+        raise InputError(f"method: {unknown[0]!r} given, accepted: {', '.join(METHODS)}")
+    run = Run(run_dir)
+    samples = run.samples()
+    rows = samples[(samples["split"] == split) & (samples["sample_id"].astype(str) == sample_id)]
+    if rows.empty:
+        raise InputError(f"sample: {sample_id!r} given, which is not in {split} of {run.id}")
+    wanted = [name for name in methods if not _has(run, split, sample_id, name)]
+    if not wanted:
+        return 0
+    model, config = load_model(run_dir)
+    given = Path(config.data).expanduser()
+    root = given.parent if given.suffix.lower() == ".csv" else given
+    images, unreadable = decode(root, [str(rows["path"].iloc[0])], config.image_size)
+    if unreadable:
+        raise DataError(unreadable[0][1])
+    layer = MODELS[config.model].cam_layer
+    for done, name in enumerate(wanted):
+        if on_progress is not None:
+            on_progress(CAM_METHODS[name].title, done, len(wanted))
+        raw = METHODS[name](model, to_input(images, "cpu"), range(len(config.classes)), layer).numpy()
+        _Kept(run, name).cams(split, [sample_id], config.classes, *normalised(raw), method=name, layer=layer)
+    return len(wanted)
+
+
+def _has(run: Run, split: str, sample_id: str, method: str) -> bool:
+    known = explained(run, split, method)
+    return known is not None and sample_id in known.sample_id
+
+
 class _Kept:
     """A `CamWriter` that adds to what is kept; a reader sees the file before or after, never half of it."""
 
-    def __init__(self, run: Run) -> None:
-        self.run = run
+    def __init__(self, run: Run, method: str = "grad-cam") -> None:
+        self.run, self.method = run, method
 
     def cams(
         self,
@@ -92,11 +148,11 @@ class _Kept:
     ) -> None:
         """Append the maps [N, C, h, w] in 0..1 and their scale [N, C]."""
         ids = np.asarray(sample_id, dtype=np.str_)
-        before = explained(self.run, split)
+        before = explained(self.run, split, self.method)
         if before is not None and before.maps.shape[1:] == maps.shape[1:]:
             ids = np.concatenate([before.sample_id, ids])
             maps, scale = np.concatenate([before.maps, maps]), np.concatenate([before.scale, scale])
-        file = folder(self.run) / layout.CAMS / f"{split}.npz"
+        file = place(self.run, self.method) / layout.CAMS / f"{split}.npz"
         if not self.run.dir.is_dir():
             raise StoreError(f"{self.run.dir} is gone")
         with saving(file):

@@ -33,7 +33,7 @@ Event = dict[str, Any]
 
 COMMAND = (sys.executable, "-m", "covidviz.training.compute")
 ENDS = ("done", "error", "cancelled")
-BACKGROUND = ("sweep", "lr_range")
+BACKGROUND = ("sweep", "lr_range", "near")
 BASE = 1 << 30  # bytes of torch, a network, and what the allocator does not give back, beside the kept features
 DIED = "the compute worker ended unexpectedly; it was started again"
 ENDED = "the compute worker was ended with the server"
@@ -127,7 +127,7 @@ class Worker:
         """Ask the worker.
 
         Args:
-            kind: `open`, `lab`, `sweep` or `lr_range`; a newer question of a session ends its older ones.
+            kind: as `covidviz.training.compute` lists them; a newer question of the lab ends the session's older ones.
             deliver: see `Job`. Called in another thread; it must not wait for anything.
             request: what the kind needs, such as `config`; anything that JSON can hold.
 

@@ -24,7 +24,7 @@ from covidviz.store.locks import Lock
 
 __all__ = ["KINDS", "Entry", "about_of", "clear", "entries", "limit", "obtain", "renew", "room", "used"]
 
-KINDS = ("images", "features", "index")
+KINDS = ("images", "features", "index", "masks")
 META = "meta.json"
 DEFAULT_GB = 20.0
 RESERVE = 1 << 30  # bytes of the disk that are never filled

@@ -112,13 +112,20 @@ def find_run(runs_dir: Path, text: str) -> Path:
 
 
 def edit_notes(run_dir: Path, **changes: Any) -> dict[str, Any]:
-    """Changes what a person may edit later: `name`, `tags`, `note`, `archived`. Returns the notes as they are now.
+    """Changes what a person may edit later: `name`, `tags`, `note`, `archived`, and the chosen `thresholds` (see
+    `covidviz.store.thresholds`). Returns the notes as they are now.
 
     Raises:
         InputError: another field, or a value of a wrong type.
         StoreError: the run is gone or can't be written.
     """
-    kinds: dict[str, Any] = {"name": str, "tags": (list, tuple), "note": str, "archived": bool}
+    kinds: dict[str, Any] = {
+        "name": str,
+        "tags": (list, tuple),
+        "note": str,
+        "archived": bool,
+        "thresholds": dict,
+    }
     for field, value in changes.items():
         if field not in kinds:
             raise InputError(f"notes: {field!r} given, accepted: {', '.join(kinds)}")
@@ -133,7 +140,13 @@ def edit_notes(run_dir: Path, **changes: Any) -> dict[str, Any]:
     return Run(run_dir).notes()
 
 
-_KINDS = {"name": "a text", "tags": "a list of words", "note": "a text", "archived": "true or false"}
+_KINDS = {
+    "name": "a text",
+    "tags": "a list of words",
+    "note": "a text",
+    "archived": "true or false",
+    "thresholds": "a threshold for each class",
+}
 
 
 def delete_run(run_dir: Path) -> Path:

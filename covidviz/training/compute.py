@@ -9,6 +9,9 @@ once, then `{"id", "event", ...}`; each job ends with one `done`, `error` or `ca
                                        done {best_epoch, prob (validation, best epoch), seconds, epochs}
     sweep     config, field, values    progress*, point {value, val (best epoch) or null, diverged}*, done
     lr_range  config                   progress*, lr {lr, loss}*, done {suggested}
+    predict   run_dir, path            progress*, done {prob, size, picture, remarks, heat, vector}
+    near      run_dir, vectors         progress*, done {of, answers}; both as `covidviz.training.predicting` says, and
+                                       an error with `about` "run" is one of the run, not of the image
 
 `config` is a resolved one; `version` changes with the dataset's folder. A loss that becomes NaN ends in an `error` with
 `diverged`. The process ends when stdin does, that is with its server.
@@ -137,6 +140,7 @@ def _emitted(config: TrainConfig, emit: Callable[[Event | None], None]) -> None:
         emit(event)
 
 
+PREDICTING = ("predict", "near")  # of `covidviz.training.predicting`, which need no config
 KINDS: dict[str, Callable[[Asked], Events]] = {
     "open": _open,
     "lab": _lab,
@@ -190,9 +194,10 @@ class Worker:
     """From messages to jobs."""
 
     def __init__(self, say: Callable[[int, Event], None]) -> None:
+        from covidviz.training.predicting import Predicting
         from covidviz.training.shelf import Shelf
 
-        self.shelf, self.turns = Shelf(), Turns(say)
+        self.shelf, self.turns, self.predicting = Shelf(), Turns(say), Predicting()
 
     def handle(self, message: dict[str, Any]) -> None:
         """Take on or cancel a job."""
@@ -201,14 +206,17 @@ class Worker:
             return
         job_id, kind = message["id"], str(message.get("kind"))
         try:
-            if kind not in KINDS:
-                raise ConfigError(f"kind: {kind!r} given, accepted: {', '.join(KINDS)}")
-            asked = self._asked(message)
+            if kind not in KINDS and kind not in PREDICTING:
+                raise ConfigError(f"kind: {kind!r} given, accepted: {', '.join((*KINDS, *PREDICTING))}")
+            asked = None if kind in PREDICTING else self._asked(message)
         except Exception as error:
             events, ended = _failed(error), lambda: None
         else:
-            events, ended = KINDS[kind](asked), lambda: self.shelf.leave(asked.key, job_id)
-            self.shelf.want(asked.key, job_id)
+            if asked is None:
+                events, ended = self.predicting.events(message), lambda: None
+            else:
+                events, ended = KINDS[kind](asked), lambda: self.shelf.leave(asked.key, job_id)
+                self.shelf.want(asked.key, job_id)
         session, background = str(message.get("session")), bool(message.get("background"))
         self.turns.add(Job(job_id, session, kind, background, events, ended))
 

@@ -30,8 +30,8 @@ from covidviz.training import checkpoint
 from covidviz.training.alarms import validation_alarms
 from covidviz.training.batches import Pixels, epoch_order, send, slices
 from covidviz.training.dataset import Dataset, Split
-from covidviz.training.devices import Device, training_order
-from covidviz.training.features import CACHEABLE, CHUNK, Cut, Features, cut, cut_after, features
+from covidviz.training.devices import Device
+from covidviz.training.features import CACHEABLE, CHUNK, Cut, Features, cut, cut_after, features, memory_order
 from covidviz.training.fused import FusedHead, draw_masks, fits
 from covidviz.training.image_cache import content_key
 from covidviz.training.losses import Criterion, make_criterion
@@ -97,9 +97,8 @@ class Training:
         train = data.splits["train"]
         torch.manual_seed(config.seed)
         model = build(config, len(config.classes), start=start)
-        # Where a part is frozen, it has to compute in a training batch what it computes for the cache.
         self.cut = cut(model)
-        self.order = torch.channels_last if self.cut is not None else training_order(device.device)
+        self.order = memory_order(model, device.device)
         self.model: nn.Module = model.to(device.device, memory_format=self.order)  # type: ignore[call-overload]
         # Found once, as they change in place and a network has hundreds of modules.
         self.stored = checkpoint.stored_state(self.model, config)

@@ -26,12 +26,12 @@ from torch import Tensor, nn
 from covidviz.errors import StoreError
 from covidviz.store import cache
 from covidviz.training.batches import Images, fill, mirrors, send, slices, to_input
-from covidviz.training.devices import Device
+from covidviz.training.devices import Device, training_order
 from covidviz.training.folding import fold, folds
 from covidviz.training.mapped import Mapped
 from covidviz.training.models import sequence
 
-__all__ = ["CACHEABLE", "Cut", "Features", "cut", "cut_after", "features"]
+__all__ = ["CACHEABLE", "Cut", "Features", "cut", "cut_after", "features", "memory_order"]
 
 CACHEABLE = ("none", "flip")  # augmentations with so few variants of an image that all of them can be kept
 VERSION = 2
@@ -86,6 +86,12 @@ def cut(model: nn.Module) -> Cut | None:
     """Where a network of `covidviz.training.models.build` can be cut; None where nothing before the cut computes."""
     steps = sequence(model)
     return _cut(steps, next(i for i, (_, step) in enumerate(steps) if _learns(step)))
+
+
+def memory_order(model: nn.Module, device: torch.device) -> torch.memory_format:
+    """Of the weights of a network that learns as `model` says. Where a part is frozen, a training batch has to compute
+    in it what is computed for the cache; inference computes as the run did."""
+    return torch.channels_last if cut(model) is not None else training_order(device)
 
 
 def cut_after(model: nn.Module, layer: str) -> Cut | None:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -19,18 +20,21 @@ from covidviz.config import TrainConfig
 from covidviz.data.images import check_readable, decode, read_image
 from covidviz.data.manifest import Manifest, load_manifest
 from covidviz.errors import ConfigError, DataError, DeviceError, InputError, StoreError
-from covidviz.evaluation.metrics import classification_metrics, confusion, predicted
+from covidviz.evaluation.decisions import decided
+from covidviz.evaluation.metrics import classification_metrics, confusion
 from covidviz.explain.cam import grad_cam
 from covidviz.explain.overlay import colourise, common_scale, overlay
 from covidviz.store import layout
 from covidviz.store.reader import Run
+from covidviz.store.thresholds import read_thresholds
 from covidviz.training import checkpoint
 from covidviz.training.batches import slices, to_input
 from covidviz.training.devices import Device, resolve
 from covidviz.training.engine import evaluation_batch, probabilities
+from covidviz.training.features import Cut, cut, memory_order
 from covidviz.training.losses import make_criterion
 
-__all__ = ["evaluate_run", "load_model", "predict_images"]
+__all__ = ["Predictor", "evaluate_run", "load_model", "predict_images"]
 
 Progress = Callable[[int, int], None]
 
@@ -48,25 +52,39 @@ def load_model(run_dir: Path, device: torch.device | str = "cpu") -> tuple[nn.Mo
     if config is None or not config.classes:
         raise StoreError(f"run {run_dir.name} can't be used: its {layout.CONFIG} can't be read")
     model = checkpoint.rebuild(run_dir / layout.BEST, config, len(config.classes))
-    return model.to(device, memory_format=torch.channels_last), config  # type: ignore[call-overload]
+    order = memory_order(model, torch.device(device))
+    return model.to(device, memory_format=order), config  # type: ignore[call-overload]
 
 
 @dataclass(frozen=True)
-class _Predictor:
-    """A run's best network where the run would compute, in the run's precision."""
+class Predictor:
+    """A run's best network where the run would compute, in the run's precision. Only its head asks for gradients."""
 
     model: nn.Module
     config: TrainConfig
     device: Device
 
     @classmethod
-    def of(cls, run_dir: Path) -> _Predictor:
+    def of(cls, run_dir: Path) -> Predictor:
+        """
+        Raises:
+            StoreError, WeightsError: as `load_model`.
+        """
         model, config = load_model(run_dir)
         try:
             device = resolve(config)
         except (DeviceError, ConfigError):  # the run was trained on a machine with another device
             device = resolve(config.replace(device="auto", precision="auto"))
-        return cls(model.to(device.device), config, device)
+        model.to(device.device, memory_format=memory_order(model, device.device))  # type: ignore[call-overload]
+        model.requires_grad_(False).get_submodule(MODELS[config.model].head).requires_grad_(True)
+        return cls(model, config, device)
+
+    @cached_property
+    def parts(self) -> Cut:
+        """The network cut before its head."""
+        parts = cut(self.model)
+        assert parts is not None  # everything before the head is frozen
+        return parts
 
     @property
     def batch(self) -> int:
@@ -102,7 +120,8 @@ def predict_images(
 
     Yields:
         One document per image, in order: `path` as given; `prob` {class: p}; `predicted`, the class (single-label) or
-        the list of classes with p >= 0.5 (multi-label); `error` None; with `cam_dir` also `cam`, the file written.
+        the list of classes (multi-label), as `covidviz.evaluation.decisions.decided` says with the thresholds saved
+        with the run; `error` None; with `cam_dir` also `cam`, the file written.
         An image that can't be read has its sentence in `error` and None elsewhere.
 
     Raises:
@@ -113,11 +132,17 @@ def predict_images(
             cam_dir.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise StoreError(f"{cam_dir} can't be made: {error.strerror or error}") from None
-    return _predict(_Predictor.of(run_dir), _Overlays(run_dir, cam_dir) if cam_dir else None, paths, on_progress)
+    thresholds = {name: one.value for name, one in read_thresholds(run_dir).items()}
+    overlays = _Overlays(run_dir, cam_dir) if cam_dir else None
+    return _predict(Predictor.of(run_dir), thresholds, overlays, paths, on_progress)
 
 
 def _predict(
-    predictor: _Predictor, overlays: _Overlays | None, paths: Sequence[str | Path], on_progress: Progress | None
+    predictor: Predictor,
+    thresholds: Mapping[str, float],
+    overlays: _Overlays | None,
+    paths: Sequence[str | Path],
+    on_progress: Progress | None,
 ) -> Iterator[dict[str, Any]]:
     config = predictor.config
     for part in slices(len(paths), predictor.batch):
@@ -131,7 +156,7 @@ def _predict(
             prob[readable] = probabilities(predictor.logits(images[readable]), config.task).cpu().numpy()
             if overlays is not None:
                 maps = dict(zip(readable, predictor.maps(images[readable]), strict=True))
-        decisions = predicted(prob, config.task)
+        decisions = decided(prob, config.classes, config.task, thresholds)
         for row, path in enumerate(given):
             document: dict[str, Any] = {"path": path, "prob": None, "predicted": None, "error": errors.get(row)}
             if overlays is not None:
@@ -139,7 +164,7 @@ def _predict(
             if row not in errors:
                 names = [name for name, yes in zip(config.classes, decisions[row], strict=True) if yes]
                 document["prob"] = dict(zip(config.classes, prob[row].tolist(), strict=True))
-                document["predicted"] = names[0] if config.task == "single-label" else names
+                document["predicted"] = names if config.task != "single-label" else names[0] if names else None
             if overlays is not None and row in maps:
                 likeliest = int(prob[row].argmax())
                 document["cam"] = str(overlays.write(path, maps[row][likeliest], config.classes[likeliest]))
@@ -206,7 +231,7 @@ def evaluate_run(
     accepted = (*layout.SPLITS, "all")
     if split not in accepted:
         raise InputError(f"split: {split!r} given, accepted: {', '.join(accepted)}")
-    predictor = _Predictor.of(run_dir)
+    predictor = Predictor.of(run_dir)
     config = predictor.config
     manifest = _labelled(config, data, split)
     frame = manifest.samples if split == "all" else manifest.samples[manifest.samples["split"] == split]

@@ -12,7 +12,7 @@ import pandas as pd
 from covidviz.evaluation.metrics import predicted
 from covidviz.evaluation.ranking import labels_of, prob_of
 from covidviz.store.reader import Run
-from covidviz.ui import pictures
+from covidviz.ui import pictures, replays
 from covidviz.ui.image_query import Query
 from covidviz.ui.results import Results
 
@@ -37,14 +37,18 @@ def query_album(
         selected: sample id; the first page where it is not among them.
 
     Returns:
-        As `album`; `opened` is the id and position of `selected`, or None.
+        As `album`; `epoch` that of the query; `opened` is the id and position of `selected`, or None.
     """
     ids = rows["sample_id"].astype(str).tolist()
     known = selected is not None and selected in ids
     page = page_of(ids, selected)
     address = urlencode({key: value for key, value in query.params.items() if value is not None})
     shown = album(run, rows, found.classes, found.task, page=page, label=query.judged(found), more=address)
-    return {**shown, "opened": {"id": selected, "at": ids.index(str(selected))} if known else None}
+    return {
+        **shown,
+        "epoch": query.epoch,
+        "opened": {"id": selected, "at": ids.index(str(selected))} if known else None,
+    }
 
 
 def album(
@@ -107,6 +111,7 @@ def items_of(
     mapped = pictures.heat_ids(run, split)
     prob, truth = prob_of(shown, classes), labels_of(shown, classes)
     decided = predicted(prob, task) if len(shown) else truth
+    epoch = int(shown[replays.EPOCH].iloc[0]) if replays.EPOCH in shown and len(shown) else None
     items = []
     needed = [name for name in ("sample_id", "loss", "right", "confidence", *FACTS) if name in shown]
     for i, row in enumerate(shown[needed].to_dict("records")):
@@ -114,7 +119,12 @@ def items_of(
         true = [name for name, yes in zip(classes, truth[i], strict=True) if yes]
         said = [name for name, yes in zip(classes, decided[i], strict=True) if yes]
         k = list(classes).index(label) if label is not None else int(prob[i].argmax())
-        facts = [("true", _names(true)), ("predicted", _names(said)), ("loss", _number(row["loss"]))]
+        loss = ("loss" if epoch is None else "cross-entropy", _number(row["loss"]))
+        facts = [("true", _names(true)), ("predicted", _names(said)), loss]
+        if epoch is not None:
+            facts.append(("epoch", str(epoch)))
+        if split == replays.SPLIT and (told := replays.story(run, sample_id)) is not None:
+            facts.append(("over the epochs", told))
         facts += [(title, str(row[key])) for key, title in FACTS.items() if _known(row.get(key))]
         items.append(
             {

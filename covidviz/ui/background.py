@@ -1,11 +1,14 @@
 """What pages start as processes of their own: `python -m covidviz.ui.background COMMAND ARGUMENT...`.
 
-Commands: `demo RUNS_DIR`, `phantoms OUT SIZE`, `explain RUN_DIR SPLIT SAMPLE...`.
+Commands: `demo RUNS_DIR`, `phantoms OUT SIZE`, `explain RUN_DIR SPLIT SAMPLE...`, `map RUN_DIR`,
+`explain-otherwise RUN_DIR SPLIT SAMPLE METHOD...`, `masks RUN_DIR SPLIT`, `sanity RUN_DIR`,
+`doctor DATASET SPLIT_COLUMN`.
 Each prints how far it is, line by line, for `covidviz.ui.tasks` to follow; an error is its last line.
 """
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 
@@ -29,8 +32,36 @@ def main(arguments: list[str]) -> int:
                 from covidviz.explain.on_demand import explain_samples
 
                 explain_samples(Path(run_dir), split, samples, lambda done, n: _tell(f"{100 * done // n} %"))
+            case ["explain-otherwise", run_dir, split, sample, *methods] if methods:
+                _tell("loading the network")
+                from covidviz.explain.on_demand import explain_otherwise
+
+                explain_otherwise(
+                    Path(run_dir), split, sample, methods, lambda name, done, n: _tell(f"{name}: {100 * done // n} %")
+                )
+            case ["masks", run_dir, split]:
+                from covidviz.explain.masks import find_masks
+                from covidviz.store.reader import Run
+
+                find_masks(Run(Path(run_dir)), split, lambda done, n: _tell(f"{100 * done // n} %"))
+            case ["sanity", run_dir]:
+                _tell("loading the network")
+                from covidviz.explain.sanity import check_run
+
+                check_run(Path(run_dir), lambda done, n: _tell(f"{100 * done // n} %"))
+            case ["map", run_dir]:
+                _tell("loading the network")
+                from covidviz.training.embedding import make_map
+
+                make_map(Path(run_dir), tell=lambda what, done, n: _tell(f"{what}: {100 * done // max(1, n)} %"))
+            case ["doctor", data, split_column]:
+                _doctor(data, split_column)
             case _:
-                accepted = "demo RUNS_DIR, phantoms OUT SIZE, explain RUN_DIR SPLIT SAMPLE..."
+                accepted = (
+                    "demo RUNS_DIR, phantoms OUT SIZE, explain RUN_DIR SPLIT SAMPLE..., map RUN_DIR, "
+                    "explain-otherwise RUN_DIR SPLIT SAMPLE METHOD..., masks RUN_DIR SPLIT, sanity RUN_DIR, "
+                    "doctor DATASET SPLIT_COLUMN"
+                )
                 _tell(f"{' '.join(arguments)!r} given, accepted: {accepted}")
                 return 2
     except CovidvizError as error:
@@ -42,6 +73,26 @@ def main(arguments: list[str]) -> int:
 def _tell(line: str) -> None:
     sys.stdout.write(f"{line}\n")
     sys.stdout.flush()
+
+
+def _doctor(data: str, split_column: str) -> None:
+    """One dataset at a time, and nobody waits for it: trainings and pages come first."""
+    from covidviz.data.doctor import diagnose, known
+    from covidviz.paths import cache_dir
+    from covidviz.store.locks import Lock
+
+    if hasattr(os, "nice"):
+        os.nice(10)
+    before = known(data, split_column)
+    folder = cache_dir() / "doctor"
+    folder.mkdir(parents=True, exist_ok=True)
+    if (lock := Lock.take(folder / "lock")) is None:
+        _tell("waiting for the check of another dataset")
+        while lock is None:
+            lock = Lock.take(folder / "lock", wait=3600)
+    with lock:
+        if known(data, split_column) in (None, before):  # unless somebody checked this one meanwhile
+            diagnose(data, split_column, tell=lambda share, what: _tell(f"{what}: {100 * share:.0f} %"))
 
 
 def _count(done: int, n: int) -> None:

@@ -18,15 +18,15 @@ from covidviz.store.index import RunSummary
 from covidviz.store.reader import Run
 from covidviz.store.summary import better, is_number
 from covidviz.ui import queries, wording
+from covidviz.ui.components.scores import class_rows
 from covidviz.ui.fields import LABELS
 from covidviz.ui.metric_names import OVERALL, PER_CLASS, metric_name
-from covidviz.ui.results import SPLIT_TITLES, measured, results
+from covidviz.ui.results import SPLIT_TITLES, Results, measured, results, spread
 from covidviz.ui.text import number, shorten
 
 __all__ = [
-    "MARK", "MAX_RUNS", "Compared", "Judged", "compared", "curve_metrics", "data_groups", "isolated", "judged",
-    "largest_changes",
-    "metrics_table", "monitored", "named_in", "settings_table", "splits",
+    "MARK", "MAX_RUNS", "Compared", "Judged", "compared", "curve_frames", "curve_metrics", "data_groups", "isolated",
+    "judged", "largest_changes", "metrics_table", "monitored", "named_in", "settings_table", "splits",
 ]  # fmt: skip
 
 MAX_RUNS = 50
@@ -46,6 +46,11 @@ class Compared:
     @property
     def id(self) -> str:
         return self.run.id
+
+    def now(self) -> RunSummary:
+        """The summary as it is by now: a run that lives has more epochs than when the page began."""
+        rows = queries.index().snapshot(max_age=1).runs
+        return next((row for row in rows if row.run_id == self.id), self.summary)
 
     def title(self, length: int = 40) -> str:
         """`2 · lower rate`: the number tells runs of one name apart, and needs no colour."""
@@ -72,11 +77,27 @@ def compared(ids: Sequence[str], known: Mapping[str, RunSummary]) -> list[Compar
 # --- curves ---
 
 
+def curve_frames(runs: Sequence[Compared], *, train: bool) -> dict[str, pd.DataFrame]:
+    """The metrics over the epochs, by run id: `epoch`, `split`, a column per metric.
+
+    Args:
+        train: with those of the train split, for which the file of each run is read. Those of the validation split are
+            known already: of fifty long runs that is two seconds.
+    """
+    if train:
+        return {one.id: queries.metrics(one.run) for one in runs}
+    frames = {}
+    for one in runs:
+        curves = one.now().curves
+        frames[one.id] = pd.DataFrame({"epoch": curves.epochs, "split": "val", **curves.values})
+    return frames
+
+
 def curve_metrics(runs: Sequence[Compared], frames: Mapping[str, pd.DataFrame]) -> list[str]:
     """The metrics that any of the runs has curves of, without the loss, in the order to offer them.
 
     Args:
-        frames: by run id: `queries.metrics`.
+        frames: by run id: `curve_frames`.
     """
     columns: dict[str, None] = {}
     classes: dict[str, None] = {}
@@ -100,7 +121,7 @@ def monitored(runs: Sequence[Compared], offered: Sequence[str]) -> str | None:
 
 
 def metrics_table(runs: Sequence[Compared], *, mark: bool = True) -> list[dict[str, Any]]:
-    """Numbers at the best epoch: one row per metric with `metric` and, by run id, the value as text.
+    """Numbers at the best epoch: one row per metric with `metric` and, by run id, the value with its interval as text.
 
     The rows of a split follow one that says how many images were judged, where that is known.
 
@@ -108,12 +129,12 @@ def metrics_table(runs: Sequence[Compared], *, mark: bool = True) -> list[dict[s
         mark: put `MARK` behind the highest value of a row (of a loss: the lowest); equal values get none.
     """
     table: list[dict[str, Any]] = []
-    best = {one.id: _best(one) for one in runs}
-    table.append({"metric": "Best epoch", **{run_id: str(epoch or "–") for run_id, (epoch, _) in best.items()}})
+    rows = {one.id: one.now() for one in runs}
+    table.append({"metric": "Best epoch", **{run_id: str(row.best_epoch or "–") for run_id, row in rows.items()}})
     said = {one.id: judged(one.run) for one in runs}
     tested = {run_id: found.test if found else {} for run_id, found in said.items()}
     for split, values in (
-        ("val", {run_id: found.get("val", {}) for run_id, (_, found) in best.items()}),
+        ("val", {run_id: row.metrics for run_id, row in rows.items()}),
         ("test", tested),
     ):
         if any(values.values()):
@@ -123,21 +144,21 @@ def metrics_table(runs: Sequence[Compared], *, mark: bool = True) -> list[dict[s
         for key in _in_order(values.values()):
             row = {run_id: _number(found.get(key)) for run_id, found in values.items()}
             winners = _winners(row, key) if mark else set()
-            cells = {
-                run_id: f"{MARK} {number(value)}" if run_id in winners else number(value)
-                for run_id, value in row.items()
+            texts = {
+                run_id: number(value) + _interval(said[run_id], split, key, value) for run_id, value in row.items()
             }
+            cells = {run_id: f"{MARK} {text}" if run_id in winners else text for run_id, text in texts.items()}
             table.append({"metric": metric_name(key), **cells})
     return table
 
 
-def _best(one: Compared) -> tuple[int | None, dict[str, dict[str, Any]]]:
-    return _best_of(str(one.run.dir), one.run.version(layout.METRICS), one.run.version(layout.CONFIG))
-
-
-@st.cache_resource(show_spinner=False, max_entries=256)
-def _best_of(folder: str, metrics: Version, config: Version) -> tuple[int | None, dict[str, dict[str, Any]]]:  # noqa: ARG001
-    return Run(Path(folder)).best()
+def _interval(found: Judged | None, split: str, key: str, value: float | None) -> str:
+    """` (.67–.77)`, or nothing where it is not known, or belongs to another value than this."""
+    low, high = (found.ends.get(split, {}) if found is not None else {}).get(key, (1.0, 0.0))
+    if value is None or not low <= value <= high:
+        return ""
+    ends = (f"{end:.2f}".removeprefix("0") if end < 1 else "1" for end in (low, high))
+    return f" ({'–'.join(ends)})"
 
 
 def _in_order(rows: Any) -> list[str]:
@@ -214,6 +235,8 @@ def data_groups(runs: Sequence[Compared]) -> list[list[Compared]]:
 class Judged:
     """What the predictions of a run come to: images and the `confusion` document per split, metrics of the test split.
 
+    `ends`: 95 % intervals by split and metric, Wilson's of recall and precision, bootstrap of the others.
+
     Small, so that fifty runs can be kept; the predictions themselves are not.
     """
 
@@ -222,6 +245,7 @@ class Judged:
     splits: dict[str, int]
     confusion: dict[str, dict[str, Any]]
     test: dict[str, float]
+    ends: dict[str, dict[str, tuple[float, float]]]
 
 
 def judged(run: Run) -> Judged | None:
@@ -240,7 +264,21 @@ def _judged(folder: str, config: Version, samples: Version, predictions: Version
     return Judged(
         found.classes, found.task, found.splits, {split: one.confusion for split, one in numbers.items()},
         numbers["test"].metrics if "test" in numbers else {},
+        {split: _ends(run, found, split) for split in found.splits if split != "train"},
     )  # fmt: skip
+
+
+def _ends(run: Run, found: Results, split: str) -> dict[str, tuple[float, float]]:
+    try:
+        drawn = spread(run, split)
+    except ValueError:  # probabilities that are no numbers
+        return {}
+    ends = {name: (one.low, one.high) for name, one in drawn.intervals.items() if one.low < one.high}
+    for row in class_rows(measured(run, split).confusion, found.classes, found.task):
+        for kind in ("recall", "precision"):
+            if row[kind]["value"] is not None:
+                ends[f"{kind}_{row['name']}"] = row[kind]["low"], row[kind]["high"]
+    return ends
 
 
 def splits(found: Sequence[Judged]) -> list[str]:

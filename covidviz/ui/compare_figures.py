@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from covidviz.ui.charts import plotly_text
@@ -63,20 +64,23 @@ def curves_figure(
     traces = []
     for one in runs:
         listed = False  # in the legend: the first curve of each run stands for all of them
+        apart = one.metrics["split"].to_numpy(dtype=object)
+        rows = {split: one.metrics[apart == split] for split in splits}
         for column, axis in parts:
             for split in splits:
-                trace = _trace(one, column, axis, split, points)
+                trace = _trace(one, rows[split], column, axis, split, points)
                 trace["showlegend"] = not listed
                 listed = True
                 traces.append(trace)
     return {"data": traces, "layout": _layout(len(runs), metric, title, epochs, log)}
 
 
-def _trace(one: Curves, column: str, axis: str, split: str, points: int) -> dict[str, Any]:
-    frame = one.metrics
-    rows = frame[frame["split"] == split] if column in frame else frame.iloc[:0]
-    step = -(-len(rows) // points) or 1
-    rows = rows if step == 1 else pd.concat([rows.iloc[:-1:step], rows.iloc[-1:]])
+def _trace(one: Curves, rows: pd.DataFrame, column: str, axis: str, split: str, points: int) -> dict[str, Any]:
+    n = len(rows) if column in rows else 0
+    # Every few epochs, and the last one.
+    kept = np.unique(np.append(np.arange(0, n, -(-n // points) or 1), max(0, n - 1))) if n else np.empty(0, np.int64)
+    x = rows["epoch"].to_numpy()[kept].astype(int).tolist()
+    y = rows[column].to_numpy(dtype=float)[kept].round(6).tolist() if n else []
     colour = f"@{(one.number - 1) % COLOURS}"
     validation = split == "val"
     trace: dict[str, Any] = {
@@ -85,8 +89,8 @@ def _trace(one: Curves, column: str, axis: str, split: str, points: int) -> dict
         "legendgroup": one.run_id,
         "mode": "lines+markers" if validation else "lines",
         "name": _name(one.title),
-        "x": rows["epoch"].astype(int).tolist(),
-        "y": [round(float(v), 6) if math.isfinite(v) else None for v in rows[column]] if len(rows) else [],
+        "x": x,
+        "y": [value if math.isfinite(value) else None for value in y],
         "yaxis": axis,
         "line": {"color": colour, "width": 2.5 if validation else 1.5, "dash": "solid" if validation else "dot"},
         "hovertemplate": f"%{{y:.4f}}<extra>%{{fullData.name}}, {'validation' if validation else 'train'}</extra>",

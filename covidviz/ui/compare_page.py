@@ -9,6 +9,9 @@ import streamlit as st
 from covidviz.store.index import RunSummary
 from covidviz.ui import compare_data, compare_view, flash, nav, queries, state
 from covidviz.ui.compare_data import MAX_RUNS, Compared, isolated
+from covidviz.ui.compare_effects_view import slider_effects
+from covidviz.ui.compare_parallel import parallel
+from covidviz.ui.compare_verdict import verdict_and_flips
 from covidviz.ui.text import ago, md, shorten, state_text
 
 __all__ = ["body"]
@@ -23,6 +26,7 @@ def body() -> None:
     known = {summary.run_id: summary for summary in queries.index().refresh()}
     chosen, unknown = compare_data.named_in(st.query_params.get("runs"), known)
     st.title("Compare", anchor=False)
+    st.html(nav.ASSETS / "compare.css")
     if not known:
         st.info("There are no runs yet.", icon=":material/info:")
         st.page_link(nav.RUNS, label="Start with the built-in data", icon=":material/play_circle:")
@@ -34,9 +38,12 @@ def body() -> None:
         _invite(known, runs)
         return
     st.session_state[LAST] = [one.id for one in runs]
+    pair = verdict_and_flips(runs)
     _numbers(runs)
+    slider_effects(runs)
+    parallel(runs)
     compare_view.settings(runs)
-    compare_view.matrices(runs)
+    compare_view.matrices(runs, pair)
 
 
 def _picker(known: Mapping[str, RunSummary], chosen: Sequence[str]) -> None:

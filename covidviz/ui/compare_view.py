@@ -68,7 +68,8 @@ def _listed(group: Sequence[Compared]) -> str:
 
 def curves(runs: Sequence[Compared]) -> None:
     """Loss and a metric over the epochs, and the numbers of the best epochs."""
-    frames = {one.id: queries.metrics(one.run) for one in runs}
+    asked = st.session_state.get("compare_splits", ["val", "train"] if len(runs) <= FEW else ["val"])
+    frames = compare_data.curve_frames(runs, train="train" in asked)
     offered = compare_data.curve_metrics(runs, frames)
     left, right = st.columns([5, 4], gap="medium")
     with left:
@@ -132,19 +133,23 @@ def _table(runs: Sequence[Compared]) -> None:
     st.dataframe(
         pd.DataFrame(rows), hide_index=True, key="compare_metrics", height=min(CHART_HEIGHT, 38 + 35 * len(rows)),
         row_height=35, alt="Metrics of each run at its best epoch",
-        column_config={"metric": st.column_config.TextColumn("At the best epoch", pinned=True, width=162)}
-        | {one.id: st.column_config.TextColumn(one.title(24), alignment="right", width=104) for one in runs},
+        column_config={"metric": st.column_config.TextColumn("At the best epoch", pinned=True, width=150)}
+        | {one.id: st.column_config.TextColumn(one.title(24), alignment="right", width=134) for one in runs},
     )  # fmt: skip
     if mark:
-        st.caption(f"{MARK} the highest of its row; of a loss, the lowest.")
+        st.caption(f"{MARK} the highest of its row; of a loss, the lowest. In brackets: 95 % intervals.")
 
 
 # --- matrices ---
 
 
 @st.fragment
-def matrices(runs: Sequence[Compared]) -> None:
-    """The confusion matrices with one scale, and the difference of two of them."""
+def matrices(runs: Sequence[Compared], pair: tuple[Compared, Compared] | None) -> None:
+    """The confusion matrices with one scale, and the difference of two of them.
+
+    Args:
+        pair: the two of the verdict, which also offers the splits; None where there is no verdict.
+    """
     if target := st.session_state.pop(OPEN, None):
         run_id, split, cell = target
         # With `runs` in it: Streamlit's own step in the browser's history is one of this page with the new parameters.
@@ -157,7 +162,7 @@ def matrices(runs: Sequence[Compared]) -> None:
             live = any(one.run.status().live for one in runs)
             st.caption("None of these runs has predictions." + (" They come when a run is completed." if live else ""))
             return
-        split = _split(offered)
+        split = state.get("split", offered, offered[0]) or offered[0] if pair is not None else _split(offered)
         show: Show = st.segmented_control(
             "Show", list(SHOWS), key="compare_show", default="row", required=True, format_func=SHOWS.__getitem__,
             label_visibility="collapsed", persist_state="session",
@@ -175,7 +180,8 @@ def matrices(runs: Sequence[Compared]) -> None:
                 _one(one, found.get(one.id), grids.get(one.id), split, show, top if show == "counts" else None)
     if len(runs) > FIRST:
         st.toggle(f"All {len(runs)} matrices", key="compare_all")
-    _difference(runs, found, grids, split, show)
+    if pair is not None:
+        _difference(pair, found, grids, split, show)
 
 
 def _split(offered: Sequence[str]) -> str:
@@ -219,28 +225,15 @@ def _ask(one: Compared, split: str, cell: str | None) -> None:
         st.session_state[OPEN] = (one.id, split, cell)
 
 
-def _pair(runs: Sequence[Compared], grids: Grids) -> tuple[Compared, Compared] | None:
-    """The two of the link, else the first two that have a matrix."""
-    able = {one.id: one for one in runs if one.id in grids}
-    if len(able) < 2:
-        return None
-    ids = list(able)
-    a = state.get("a", ids, ids[0]) or ids[0]
-    others = [run_id for run_id in ids if run_id != a]
-    b = state.get("b", others, others[0]) or others[0]
-    return able[a], able[b]
-
-
-def _difference(runs: Sequence[Compared], found: dict[str, Judged], grids: Grids, split: str, show: Show) -> None:
-    pair = _pair(runs, grids)
-    if pair is None:
-        return
+def _difference(
+    pair: tuple[Compared, Compared], found: dict[str, Judged], grids: Grids, split: str, show: Show
+) -> None:
     a, b = pair
+    if a.id not in grids or b.id not in grids:
+        return
     left, right = st.columns(2, gap="medium")
     with left:
         st.markdown(f"**Difference: {b.number} − {a.number}**")
-        if len(grids) > 2:
-            _pair_choice(pair, [one for one in runs if one.id in grids])
         one, other = found[a.id], found[b.id]
         if one.task != other.task:
             st.caption("One of them is single-label, the other multi-label: their matrices have no difference.")
@@ -269,23 +262,6 @@ def _difference(runs: Sequence[Compared], found: dict[str, Judged], grids: Grids
         }
         st.dataframe(pd.DataFrame(rows), hide_index=True, key="compare_changes", column_config=columns, row_height=35,
                      alt="The cells of the matrix that changed most")  # fmt: skip
-
-
-def _pair_choice(pair: tuple[Compared, Compared], runs: Sequence[Compared]) -> None:
-    titles = {one.id: one.title(40) for one in runs}
-    for column, name, words, chosen in zip(
-        st.columns(2), ("a", "b"), ("From", "To"), (one.id for one in pair), strict=True
-    ):
-        key = f"compare_{name}"
-
-        def changed(name: str = name, key: str = key) -> None:
-            other = {"a": "b", "b": "a"}[name]
-            kept = pair[1 if name == "a" else 0].id
-            swapped = pair[0 if name == "a" else 1].id if st.session_state[key] == kept else kept
-            state.link(**{name: st.session_state[key], other: swapped})
-
-        st.session_state[key] = chosen
-        column.selectbox(words, list(titles), key=key, format_func=titles.__getitem__, on_change=changed)
 
 
 # --- settings ---

@@ -1,7 +1,8 @@
 """Thumbnails of datasets that no run has used yet. No streamlit.
 
 A page offers single images of a dataset that it may read, and gets the word under which the browser finds them:
-`/dataset/{word}/{sample_id}.webp`. What was not offered is not served, nor what lies outside the dataset folder.
+`/dataset/{word}/{sample_id}.webp`, larger as `.f.webp`. What was not offered is not served, nor what lies outside the
+dataset folder.
 """
 
 from __future__ import annotations
@@ -25,9 +26,9 @@ from covidviz.data.images import read_image
 __all__ = ["ADDRESS", "draw", "offer"]
 
 ADDRESS = "/dataset/"
-SIDE = 160  # longest, pixels
+SIDE, LARGE = 160, 1024  # longest, pixels
 MOST = 32  # datasets remembered
-NAME = re.compile(r"([A-Za-z0-9_-]{1,64})\.webp")
+NAME = re.compile(r"([A-Za-z0-9_-]{1,64})(\.f)?\.webp")
 
 _SECRET = secrets.token_bytes(16)  # nobody can work out the word of a folder
 _offered: OrderedDict[str, tuple[Path, dict[str, str]]] = OrderedDict()
@@ -56,7 +57,7 @@ def offer(root: Path, paths: Mapping[str, str], version: object) -> str:
 
 
 def draw(request: Request) -> bytes | None:
-    """The thumbnail of an offered image as grey WebP; None for anything else.
+    """An offered image as grey WebP, small or large; None for anything else.
 
     Raises:
         DataError: the file is no readable image.
@@ -74,13 +75,17 @@ def draw(request: Request) -> bytes | None:
         stat = file.stat()
     except (OSError, ValueError):
         return None
-    return _thumbnail(file, stat.st_size, stat.st_mtime_ns)
+    return _drawn(file, LARGE) if name and name[2] else _thumbnail(file, stat.st_size, stat.st_mtime_ns)
 
 
 @lru_cache(maxsize=512)  # about 4 KB each
 def _thumbnail(file: Path, size: int, mtime: int) -> bytes:  # noqa: ARG001  part of the cache key
+    return _drawn(file, SIDE)
+
+
+def _drawn(file: Path, side: int) -> bytes:
     image = read_image(file)
-    image.thumbnail((SIDE, SIDE), Image.Resampling.LANCZOS, reducing_gap=3.0)
+    image.thumbnail((side, side), Image.Resampling.LANCZOS, reducing_gap=3.0)
     buffer = io.BytesIO()
     image.convert("RGB").save(buffer, "WEBP", quality=80, method=2)
     return buffer.getvalue()

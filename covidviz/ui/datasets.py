@@ -13,7 +13,7 @@ from covidviz.data.datasets import datasets, resolve_dataset
 from covidviz.data.manifest import Manifest, load_manifest
 from covidviz.ui import queries
 
-__all__ = ["find", "folder_version", "of_config", "offered", "title"]
+__all__ = ["as_it_is", "find", "folder_version", "of_config", "offered", "title"]
 
 _RECENT = 20  # runs looked at for recently used datasets
 
@@ -85,6 +85,20 @@ def of_config(config: TrainConfig) -> Manifest:
     path = find(config.data)
     settings = (config.split_column, config.classes, config.task, config.label_rule, config.seed)
     return _manifest(str(path), folder_version(path), *settings)
+
+
+def as_it_is(path: Path, split_column: str) -> Manifest:
+    """The dataset whatever its classes and splits, several labels per image allowed. Shared by all sessions too.
+
+    Raises:
+        DataError: it can't be understood at all.
+    """
+    return _plain_manifest(str(path), folder_version(path), split_column)
+
+
+@st.cache_resource(show_spinner="Reading the dataset", max_entries=8)
+def _plain_manifest(path: str, version: tuple[tuple[str, int, int], ...], split_column: str) -> Manifest:  # noqa: ARG001
+    return load_manifest(path, split_column=split_column, task="multi-label", strict=False)
 
 
 @st.cache_resource(show_spinner="Reading the dataset", max_entries=8)

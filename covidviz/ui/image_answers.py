@@ -1,4 +1,4 @@
-"""What the routes answer about the images of a finished run. Beside the routes, because pandas takes long to import."""
+"""What the routes answer about the images of a run. Beside the routes, because pandas takes long to import."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from covidviz.ui import pictures
 from covidviz.ui.album import PER_PAGE, items_of
 from covidviz.ui.image_export import SHEET_LIMIT, Heat, chosen, contact_sheet, table
 from covidviz.ui.image_query import query_of, rows_of
-from covidviz.ui.results import results
+from covidviz.ui.replays import found_at
 
 __all__ = ["exported", "listed"]
 
@@ -25,10 +25,11 @@ def listed(run: Run, get: Callable[[str], str | None]) -> bytes | None:
     Returns:
         {`items`, `heat_v`} as of `covidviz.ui.album.album`, or {`ids`}; None for a run without results.
     """
-    found = results(run)
-    if found is None:
+    base = found_at(run, None)
+    if base is None:
         return None
-    query = query_of(get, found)
+    query = query_of(get, base, run)
+    found = found_at(run, query.epoch) or base
     rows = rows_of(run, query)
     if get("ids"):
         return json.dumps({"ids": rows["sample_id"].astype(str).tolist()}).encode()
@@ -40,7 +41,7 @@ def listed(run: Run, get: Callable[[str], str | None]) -> bytes | None:
 
 def exported(run: Run, kind: str, asked: dict[str, Any]) -> bytes | None:
     """A table (`csv`) or a contact sheet (`png`) of the images `asked["ids"]`; None where there are none of them."""
-    found = results(run)
+    found = found_at(run, asked.get("epoch") if isinstance(asked.get("epoch"), int) else None)
     if found is None:
         return None
     ids = [str(name) for name in asked["ids"]]

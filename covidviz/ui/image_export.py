@@ -12,7 +12,7 @@ from PIL import Image, ImageDraw, ImageFont
 from covidviz.evaluation.ranking import labels_of
 from covidviz.explain.overlay import PALETTES, cam_image, overlay
 from covidviz.store.reader import Run
-from covidviz.ui import pictures
+from covidviz.ui import pictures, replays
 from covidviz.ui.album import items_of
 from covidviz.ui.results import Results
 from covidviz.ui.text import shorten
@@ -63,6 +63,8 @@ def table(run: Run, found: Results, rows: pd.DataFrame) -> bytes:
     labels, prob = [f"label_{name}" for name in classes], [f"prob_{name}" for name in classes]
     kept = rows[[*first, *labels, *prob, "loss", "right"]]
     kept.insert(0, "run", run.id)
+    if replays.EPOCH in rows:
+        kept.insert(1, "epoch", rows[replays.EPOCH])
     return kept.to_csv(index=False).encode()
 
 

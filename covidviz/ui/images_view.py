@@ -11,13 +11,15 @@ import streamlit as st
 
 from covidviz.errors import CovidvizError
 from covidviz.evaluation.ranking import ORDERS, cells
+from covidviz.evaluation.replay import FATES
 from covidviz.store import layout
 from covidviz.store.reader import Run
-from covidviz.ui import flash, nav, pictures, queries, state, tasks
+from covidviz.ui import flash, images_panels, nav, pictures, queries, replays, run_view, state, tasks
 from covidviz.ui.album import query_album
 from covidviz.ui.components.gallery import browser
 from covidviz.ui.image_query import SEEDS, Query, query_of, rows_of, sources
-from covidviz.ui.results import SPLIT_TITLES, Results, measured
+from covidviz.ui.replays import found_at, measured_at
+from covidviz.ui.results import SPLIT_TITLES, Results
 from covidviz.ui.results_view import cell_sentence, missing_images, split_choice
 from covidviz.ui.text import md, shorten
 
@@ -36,28 +38,43 @@ ROOM = "max(400px, 100dvh - 285px)"
 ANY = ""
 
 
-def images(run: Run, found: Results) -> None:
-    """Filters, what is shown in one sentence, and the images.
+def images(run: Run) -> None:
+    """Filters, what is shown in one sentence, and the images; of a run without results, why there are none.
 
-    A fragment: a click draws nothing else anew, and it ticks only while heat maps are made.
+    A fragment: a click draws nothing else anew, and it ticks only while heat maps or a map are made, or the run trains.
     """
-    busy = _task(run)
-    st.fragment(_images, run_every=1 if busy is not None and busy.alive else None)(
-        run, found, was_busy=busy is not None and busy.alive
-    )
+    if found_at(run, None) is None:
+        not_yet(run)
+        return
+    busy, live = _busy(run), run.status().live
+    every = 1 if busy else run_view.POLL_S if live else None
+    st.fragment(_images, run_every=every)(run, was_busy=busy, was_live=live)
 
 
-def _images(run: Run, found: Results, *, was_busy: bool) -> None:
-    task = _task(run)
-    if (task is not None and task.alive) != was_busy:
+def _busy(run: Run) -> bool:
+    return any(task is not None and task.alive for task in (_task(run), images_panels.map_task(run)))
+
+
+def _images(run: Run, *, was_busy: bool, was_live: bool) -> None:
+    if _busy(run) != was_busy or run.status().live != was_live:
         st.rerun()  # start or end ticking
+    found = found_at(run, None)
+    if found is None:
+        st.rerun()  # it was deleted since
+    task = _task(run)
     if task is not None and not task.alive and not task.failed:
         tasks.forget(_task_name(run))
         task = None
     flash.show()
     query = _choose(run, found)
+    images_panels.panels(run, found, query, lambda **changes: _go(run, query, **changes))
+    found = found_at(run, query.epoch) or found
     rows = rows_of(run, query)
     st.markdown(_sentence(len(rows), found, query))
+    if replays.EPOCH in found.frame and query.epoch is None:
+        why = {True: "this run has not ended yet", False: "the last that this run got to"}[run.status().live]
+        why = "its predictions can't be read" if run.status().state == "completed" else why
+        st.caption(f"As in epoch {found.frame[replays.EPOCH].iloc[0]}: {why}.")
     _note_link(run, found, query, rows)
     if not len(rows):
         _nothing(run, query)
@@ -123,7 +140,7 @@ def not_yet(run: Run) -> None:
 
 def _choose(run: Run, found: Results) -> Query:
     """What the link says; the widgets show it and write it."""
-    query = query_of(st.query_params.get, found)
+    query = query_of(st.query_params.get, found, run)
     with st.container(gap="small"):
         with st.container(horizontal=True, vertical_alignment="center", gap="small"):
             split_choice(run, found)
@@ -138,13 +155,15 @@ def _choose(run: Run, found: Results) -> Query:
         with st.container(horizontal=True, vertical_alignment="center", gap="small"):
             _classes(run, found, query)
             _source(run, found, query)
+            images_panels.choice(query)
+            _fate(run, query)
             if query.filtered:
                 st.button(
                     "Clear filters",
                     key="clear_filters",
                     icon=":material/filter_alt_off:",
                     type="tertiary",
-                    on_click=lambda: _go(run, query, cls=None, pred=None, cell=None, source=None),
+                    on_click=lambda: _go(run, query, cls=None, pred=None, cell=None, source=None, fate=None, area=None),
                 )
     return query
 
@@ -168,7 +187,8 @@ def _order(run: Run, query: Query) -> None:
 
 def _classes(run: Run, found: Results, query: Query) -> None:
     """True and predicted class. With one label per image both together are a cell of the matrix, and written so."""
-    numbers, document = measured(run, query.split), measured(run, query.split).confusion
+    numbers = measured_at(run, query.split, query.epoch)
+    document = numbers.confusion
     single = found.task == "single-label"
     if single:
         said = {name: sum(row[j] for row in document["matrix"]) for j, name in enumerate(found.classes)}
@@ -215,6 +235,16 @@ def _source(run: Run, found: Results, query: Query) -> None:
     )  # fmt: skip
 
 
+def _fate(run: Run, query: Query) -> None:
+    """What became of the images over the epochs, if that was asked for and the panel that asks it is closed."""
+    known = replays.replay(run) if query.fate is not None and not images_panels.epochs_open() else None
+    if known is None:
+        return
+    counts = {name: int((known.fates.kind == k).sum()) for k, name in enumerate(FATES)}
+    _pick("fate", "What became of them", "Whatever became of them", counts, query.fate,
+          lambda name: _go(run, query, fate=name), replays.FATE_TITLES)  # fmt: skip
+
+
 def _pick(
     key: str,
     label: str,
@@ -255,8 +285,14 @@ def _plain(n: int, found: Results, query: Query) -> str:
         what.append(f"predicted {query.pred}")
     if query.source is not None:
         what.append(f"source {query.source}")
+    if query.fate is not None:
+        what.append(replays.FATE_TITLES[query.fate].lower())
     named = f": {', '.join(what)}" if what else ""
     images = f"{n:,} {kind}{'image' if n == 1 else 'images'} of {SPLIT_TITLES[query.split].lower()}"
+    if query.epoch is not None:
+        images += f" in epoch {query.epoch}"
+    if query.area is not None:
+        images += ", chosen in the map"
     return f"{images}{named}, {ORDER_WORDS[query.order]}"
 
 
@@ -274,6 +310,11 @@ def _note_link(run: Run, found: Results, query: Query, rows: pd.DataFrame) -> No
         given = st.query_params.get(key)
         if given and not query.cell and given != getattr(query, key):
             st.caption(f":material/info: There is no {what} {md(shorten(given))} in this run, so all are shown.")
+    for key, what in (("epoch", "epoch"), ("area", "map, so no choice on it")):
+        given = st.query_params.get(key)
+        if given and getattr(query, key) is None and query.split == replays.SPLIT:
+            words = f"{what} {md(shorten(given))}" if key == "epoch" else what
+            st.caption(f":material/info: There is no {words} in this run.")
     img = st.query_params.get("img")
     if not img or (rows["sample_id"].astype(str) == img).any():
         return

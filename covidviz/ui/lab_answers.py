@@ -7,12 +7,11 @@ first `queued`. The answer to `open` says also under which `word` the browser fi
 
 from __future__ import annotations
 
-import asyncio
+import contextlib
 import hmac
 import logging
 import re
 import secrets
-import signal
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
@@ -25,10 +24,11 @@ from starlette.concurrency import run_in_threadpool
 
 from covidviz.config import TrainConfig
 from covidviz.data.manifest import Manifest
-from covidviz.errors import ConfigError, CovidvizError, InputError
-from covidviz.jobs.compute import ENDS, Job, worker
+from covidviz.errors import ConfigError, InputError
+from covidviz.jobs.compute import Job, worker
 from covidviz.jobs.submit import located
 from covidviz.ui import dataset_pictures, datasets
+from covidviz.ui.relay import QUEUED, relay
 
 __all__ = ["MAX_BODY", "Question", "stream", "token", "understood"]
 
@@ -37,9 +37,7 @@ Event = dict[str, Any]
 MAX_BODY = 64_000  # bytes
 KINDS = ("open", "lab", "sweep", "lr_range")
 SESSION = re.compile(r"[A-Za-z0-9_-]{1,64}")
-LONGEST = 500  # characters of an error, which may quote what was given
 LOOK_S = 5.0  # between two looks at the dataset's folder: while a slider is dragged they would cost more than the rest
-GONE_S = 1.0  # between two looks whether the browser still listens
 
 _TOKEN = secrets.token_urlsafe(32)
 
@@ -88,52 +86,21 @@ async def stream(question: Question, gone: Callable[[], Awaitable[bool]]) -> Asy
     Args:
         gone: whether the browser does not listen any more.
     """
-    yield _line({"event": "queued"})
-    loop, events = asyncio.get_running_loop(), asyncio.Queue[Event]()
-    job: Job | None = None
-    try:
-        try:
-            prepared = await run_in_threadpool(_prepare, question)
-            job = _ask(question, prepared, lambda event: loop.call_soon_threadsafe(events.put_nowait, event))
-        except (CovidvizError, OSError, ValueError) as error:  # as every route
-            yield _line(_error(str(error)))
-            return
-        while True:
-            try:
-                event = await asyncio.wait_for(events.get(), GONE_S)
-            except TimeoutError:
-                if await gone():
-                    return
-                event = None
-            if _server_ends():
-                yield _line(_error("the server was ended"))
-                return
-            if event is None:
-                continue
-            if event["event"] == "error":
-                event = {**event, **_error(event["message"])}
-            elif event["event"] == "done" and question.kind == "open":
-                event |= await run_in_threadpool(_pictures, prepared)
-            yield _line(event)
-            if event["event"] in ENDS:
-                return
-    finally:
-        if job is not None:
-            job.cancel()
+    yield QUEUED
+    prepared: _Prepared | None = None
 
+    async def ask(deliver: Callable[[Event], object]) -> Job:
+        nonlocal prepared
+        prepared = await run_in_threadpool(_prepare, question)
+        return _ask(question, prepared, deliver)
 
-def _server_ends() -> bool:
-    """Whether someone pressed Ctrl-C: uvicorn then waits for open answers, and some of them take minutes."""
-    server = getattr(signal.getsignal(signal.SIGINT), "__self__", None)  # uvicorn handles signals in a method of it
-    return bool(getattr(server, "should_exit", False))
+    async def changed(event: Event) -> Event:
+        assert prepared is not None
+        return event | await run_in_threadpool(_pictures, prepared) if question.kind == "open" else event
 
-
-def _line(event: Event) -> bytes:
-    return orjson.dumps(event) + b"\n"
-
-
-def _error(message: str) -> Event:
-    return {"event": "error", "message": message if len(message) <= LONGEST else f"{message[:LONGEST]}..."}
+    async with contextlib.aclosing(relay(ask, gone, changed)) as lines:
+        async for line in lines:
+            yield line
 
 
 @dataclass(frozen=True)

@@ -9,12 +9,16 @@ from streamlit.navigation.page import StreamlitPage
 
 from covidviz.paths import PROJECT
 
-__all__ = ["COMPARE", "ICON", "IMAGES", "LAB", "LOGO", "NEW_RUN", "RUN", "RUNS", "STYLE", "SYSTEM", "navigation"]
+__all__ = [
+    "COMPARE", "DATA", "ICON", "IMAGES", "LAB", "LOGO", "NEW_RUN", "PREDICT", "RUN", "RUNS", "STYLE", "SYSTEM",
+    "navigation",
+]  # fmt: skip
 
 PAGES = PROJECT / "pages"
 # Absolute path strings: what st.switch_page, st.page_link and AppTest.switch_page take.
-RUNS, RUN, IMAGES, COMPARE, NEW_RUN, LAB, SYSTEM = (
-    str(PAGES / f"{name}.py") for name in ("runs", "run", "images", "compare", "new_run", "lab", "system")
+RUNS, RUN, IMAGES, COMPARE, PREDICT, NEW_RUN, LAB, DATA, SYSTEM = (
+    str(PAGES / f"{name}.py")
+    for name in ("runs", "run", "images", "compare", "predict", "new_run", "lab", "data", "system")
 )
 
 ASSETS = Path(__file__).resolve().parent / "assets"
@@ -32,8 +36,10 @@ def navigation() -> StreamlitPage:
             st.Page(RUN, title="Run", icon=":material/monitoring:", url_path="run"),
             st.Page(IMAGES, title="Images", icon=":material/imagesmode:", url_path="images"),
             st.Page(COMPARE, title="Compare", icon=":material/compare_arrows:", url_path="compare"),
+            st.Page(PREDICT, title="Predict", icon=":material/upload_file:", url_path="predict"),
             st.Page(NEW_RUN, title="New run", icon=":material/tune:", url_path="new_run"),
             st.Page(LAB, title="Live lab", icon=":material/science:", url_path="lab"),
+            st.Page(DATA, title="Data", icon=":material/dataset:", url_path="data"),
             st.Page(SYSTEM, title="System", icon=":material/memory:", url_path="system"),
         ]
     )

@@ -28,6 +28,7 @@ from covidviz.store.reader import Run
 
 __all__ = [
     "SIDES",
+    "Heat",
     "dataset_root",
     "file_key",
     "find",
@@ -38,6 +39,8 @@ __all__ = [
     "heat_of",
     "picture",
     "sample_file",
+    "split_heat",
+    "split_of",
     "version_key",
 ]
 
@@ -96,6 +99,11 @@ def sample_file(run: Run, sample_id: str) -> Path | None:
         return file if file.is_relative_to(root) and file.is_file() else None
     except (OSError, ValueError):
         return None
+
+
+def split_of(run: Run, sample_id: str) -> str | None:
+    """The split of a sample; None for one that the run does not have."""
+    return _sample(run, sample_id)[2]
 
 
 def version_key(version: Version) -> str:
@@ -179,6 +187,11 @@ def _full(folder: str, versions: tuple[Version, ...]) -> float:  # noqa: ARG001 
 def full_colour(run: Run) -> float:
     """The raw value of a heat map that gets full colour where all maps of the run share one scale."""
     return _full(str(run.dir), tuple(version for split in layout.SPLITS for version in _versions(run, split)))
+
+
+def split_heat(run: Run, split: str) -> Heat | None:
+    """All maps of a split, logged by the run and made on demand; None where there are none. Shared: leave as it is."""
+    return _cams(run, split)
 
 
 def heat_ids(run: Run, split: str) -> frozenset[str]:

@@ -9,12 +9,13 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
+from covidviz.evaluation.bootstrap import Interval, intervals
 from covidviz.evaluation.metrics import classification_metrics, confusion
 from covidviz.evaluation.ranking import judged, labels_of, prob_of
 from covidviz.store import layout
 from covidviz.store.reader import Run
 
-__all__ = ["SPLIT_TITLES", "Measured", "Results", "measured", "results"]
+__all__ = ["SPLIT_TITLES", "Measured", "Results", "Spread", "Version", "measured", "results", "spread", "versions"]
 
 SPLIT_TITLES = {"val": "Validation", "test": "Test", "train": "Train"}  # in the order to offer them
 
@@ -34,8 +35,12 @@ class Results:
 
 def results(run: Run) -> Results | None:
     """The judged predictions of a run; None until it is completed, or where its files don't fit together."""
-    versions = [run.version(name) for name in (layout.CONFIG, layout.SAMPLES, layout.PREDICTIONS)]
-    return _results(str(run.dir), *versions)
+    return _results(str(run.dir), *versions(run))
+
+
+def versions(run: Run) -> tuple[Version, Version, Version]:
+    """Changes whenever what `results` gives may."""
+    return run.version(layout.CONFIG), run.version(layout.SAMPLES), run.version(layout.PREDICTIONS)
 
 
 @st.cache_resource(show_spinner=False, max_entries=16)
@@ -72,8 +77,7 @@ class Measured:
 
 def measured(run: Run, split: str) -> Measured:
     """The numbers of one split of `results(run)`."""
-    versions = [run.version(name) for name in (layout.CONFIG, layout.SAMPLES, layout.PREDICTIONS)]
-    return _measured(str(run.dir), split, *versions)
+    return _measured(str(run.dir), split, *versions(run))
 
 
 @st.cache_resource(show_spinner=False, max_entries=48)
@@ -87,4 +91,36 @@ def _measured(folder: str, split: str, config: Version, samples: Version, predic
         confusion(prob, labels, found.classes, found.task),
         classification_metrics(prob, labels, found.classes, found.task, rows["loss"].to_numpy()),
         {name: int(n) for name, n in zip(found.classes, labels.sum(axis=0), strict=True)},
+    )
+
+
+@dataclass(frozen=True)
+class Spread:
+    """How far the metrics of one split could lie elsewhere by chance: bootstrap intervals by name.
+
+    patients: how many were drawn, with all their images; None where images were, as no patients are known.
+    """
+
+    intervals: dict[str, Interval]
+    patients: int | None
+
+
+def spread(run: Run, split: str) -> Spread:
+    """The intervals of one split of `results(run)`."""
+    return _spread(str(run.dir), split, *versions(run))
+
+
+@st.cache_resource(show_spinner=False, max_entries=48)
+def _spread(folder: str, split: str, config: Version, samples: Version, predictions: Version) -> Spread:
+    found = _results(folder, config, samples, predictions)
+    if found is None:
+        raise KeyError(split)
+    rows = found.frame[found.frame["split"] == split]
+    patients = rows["patient_id"].where(rows["patient_id"] != "") if "patient_id" in rows else None
+    if patients is not None and not patients.notna().any():
+        patients = None
+    prob, labels = prob_of(rows, found.classes), labels_of(rows, found.classes)
+    return Spread(
+        intervals(prob, labels, found.classes, found.task, clusters=None if patients is None else patients.tolist()),
+        None if patients is None else int(patients.nunique() + patients.isna().sum()),
     )

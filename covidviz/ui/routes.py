@@ -2,10 +2,15 @@
 
     GET  /img/{run}/{sample_id}.{t|f}.webp   thumbnail (160 px) or full picture (up to 1024 px)
     GET  /cam/{run}/{sample_id,...}.bin      raw heat maps of up to 64 images (see `pictures.heat_maps`)
+    GET  /look/{run}/{sample_id}.json        measures, masks and other maps of one image (see `heat_measures`)
     GET  /list/{run}?split=...&page=K        one page of the images of a query (see `album`), as JSON; ids=1: all ids
+    GET  /replay/{run}                       all epochs of a run's validation images (see `replays.binary`)
+    GET  /scores/{run}/{split}               probabilities and labels of a split (see `thresholds_data.binary`)
+    GET  /map/{run}?epoch=...                its validation images in two dimensions (see `places.points`), as JSON
     POST /export/{run}/{csv|png}             JSON {ids, heat, title}: table or contact sheet of these images
-    GET  /dataset/{word}/{sample_id}.webp    thumbnail of a dataset without a run, if a page offered it
+    GET  /dataset/{word}/{sample_id}.webp    thumbnail of a dataset without a run, if a page offered it; .f.webp: larger
     POST /lab                                a question to the compute worker (see `lab_answers`); JSON lines
+    POST /predicting/{run}/{what}            images to look at with a run (see `predict_answers`); JSON lines
     GET  /vendor/plotly.min.js
 
 Pictures and maps are asked for with `?v=<content key>`, so the browser may keep them for ever. Whatever can't be shown
@@ -28,7 +33,7 @@ from typing import Any
 
 import streamlit as st
 from starlette.concurrency import run_in_threadpool
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import FileResponse, Response, StreamingResponse
 from starlette.routing import Route
 
@@ -38,6 +43,7 @@ __all__ = ["ROUTES"]
 
 SAMPLE_ID = r"[A-Za-z0-9_-]{1,64}"
 IMAGE_NAME = re.compile(rf"(?P<sample>{SAMPLE_ID})\.(?P<kind>[tf])\.webp")
+LOOK_NAME = re.compile(rf"(?P<sample>{SAMPLE_ID})\.json")
 HEAT_NAMES = re.compile(rf"{SAMPLE_ID}(?:,{SAMPLE_ID}){{0,63}}\.bin")
 HEADERS = {
     "X-Content-Type-Options": "nosniff",
@@ -102,12 +108,50 @@ def heat(request: Request) -> bytes | None:
 
 
 @_served("application/json", NO_STORE)
+def look(request: Request) -> bytes | None:
+    """What is known about the heat maps of one image."""
+    from covidviz.ui import heat_measures, heat_tasks, pictures
+
+    run, name = pictures.find(request.path_params["run"]), LOOK_NAME.fullmatch(request.path_params["name"])
+    return None if run is None or name is None else heat_measures.looked(run, name["sample"], heat_tasks.work(run))
+
+
+@_served("application/json", NO_STORE)
 def listed(request: Request) -> bytes | None:
     """One page of a query, or the ids of all its images."""
     from covidviz.ui import image_answers, pictures
 
     run = pictures.find(request.path_params["run"])
     return None if run is None else image_answers.listed(run, request.query_params.get)
+
+
+@_served("application/octet-stream", FOR_EVER)
+def replay(request: Request) -> bytes | None:
+    """All epochs of a run."""
+    from covidviz.ui import pictures, replays
+
+    run = pictures.find(request.path_params["run"])
+    return None if run is None else replays.binary(run)
+
+
+@_served("application/octet-stream", FOR_EVER)
+def scores(request: Request) -> bytes | None:
+    """What a threshold is moved over."""
+    from covidviz.ui import pictures, thresholds_data
+
+    run = pictures.find(request.path_params["run"])
+    return None if run is None else thresholds_data.binary(run, request.path_params["split"])
+
+
+@_served("application/json", FOR_EVER)
+def map_points(request: Request) -> bytes | None:
+    """The validation images of a run on its map, judged in one epoch."""
+    from covidviz.ui import pictures, places
+
+    run, epoch = pictures.find(request.path_params["run"]), request.query_params.get("epoch") or ""
+    if run is None or (epoch and not (epoch.isascii() and epoch.isdigit() and len(epoch) < 8)):
+        return None
+    return places.points(run, int(epoch) if epoch else None)
 
 
 async def export(request: Request) -> Response:
@@ -192,12 +236,55 @@ async def lab(request: Request) -> Response:
     return StreamingResponse(lines, media_type="application/x-ndjson", headers=headers)
 
 
+async def predicting(request: Request) -> Response:
+    """The Predict page: an image, the training images near it, or its table."""
+    # Imported in a thread: it brings pandas.
+    answers = await run_in_threadpool(importlib.import_module, "covidviz.ui.predict_answers")
+    session, what = answers.allowed(request.headers), request.path_params["what"]
+    if not _host_allowed(request) or session is None:
+        return _missing(403)
+    run = await run_in_threadpool(_run, request.path_params["run"])
+    if run is None:
+        return Response("this run is gone", 404, headers=NO_STORE)
+    limit = st.get_option("server.maxUploadSize") * 1_000_000 if what == "image" else answers.MAX_BODY
+    size = request.headers.get("content-length", "")
+    if not size.isdigit() or int(size) > limit or what not in ("image", "near", "csv"):
+        return _missing(413 if size.isdigit() and int(size) > limit else 400)
+    headers = {**NO_STORE, "Content-Encoding": "identity"}  # as in `lab`
+    try:
+        if what == "image":
+            dicom = request.query_params.get("dicom") == "1"
+            upload = await answers.received(request.stream(), dicom=dicom, limit=limit)
+            lines = answers.look(run, upload, session, request.is_disconnected)
+        elif what == "near":
+            lines = answers.near(run, await request.body(), session, request.is_disconnected)
+        else:
+            content = await run_in_threadpool(answers.table, run, await request.body())
+            return Response(content, media_type=EXPORTS["csv"], headers=NO_STORE)
+    except CovidvizError as error:
+        return Response(str(error), 400, headers=NO_STORE)
+    except ClientDisconnect:
+        return _missing(400)
+    return StreamingResponse(lines, media_type="application/x-ndjson", headers=headers)
+
+
+def _run(run_id: str) -> Any:
+    from covidviz.ui import pictures
+
+    return pictures.find(run_id)
+
+
 ROUTES = [
     Route("/img/{run}/{name}", image),
     Route("/cam/{run}/{name}", heat),
+    Route("/look/{run}/{name}", look),
     Route("/list/{run}", listed),
+    Route("/replay/{run}", replay),
+    Route("/scores/{run}/{split}", scores),
+    Route("/map/{run}", map_points),
     Route("/export/{run}/{kind}", export, methods=["POST"]),
     Route("/dataset/{word}/{name}", dataset_image),
     Route("/lab", lab, methods=["POST"]),
+    Route("/predicting/{run}/{what}", predicting, methods=["POST"]),
     Route("/vendor/plotly.min.js", plotly),
 ]

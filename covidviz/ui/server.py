@@ -20,7 +20,7 @@ __all__ = ["freeze", "keep_queue", "resume_queue", "warm_up"]
 _FIRST = ("covidviz.ui.runs_page", "covidviz.ui.run_picker", "streamlit.emojis", "streamlit.dataframe_util")
 # What the other pages would, once the first one is there.
 _LATER = ("covidviz.ui.new_run.summary", "covidviz.ui.new_run.training", "covidviz.ui.results_view",
-          "covidviz.ui.images_view", "covidviz.ui.compare_page", "covidviz.ui.system_page",
+          "covidviz.ui.images_view", "covidviz.ui.data_page", "covidviz.ui.compare_page", "covidviz.ui.system_page",
           "covidviz.ui.image_answers")  # fmt: skip
 _LATER_S = 5
 

@@ -1,4 +1,4 @@
-"""What a link holds: the selected run, split, cell, order, class and image. The URL is the only place they live."""
+"""What a link holds: the selected run, split, cell, order, class, epoch, image. The URL is the only place they live."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from covidviz.store.layout import is_run_id
 
 __all__ = ["KEYS", "arrive", "asked_run", "current_run", "get", "known_run", "link", "params", "visit"]
 
-KEYS = ("run", "split", "cell", "order", "seed", "cls", "pred", "source", "img", "runs", "metric", "a", "b")
+KEYS = ("run", "split", "cell", "order", "seed", "cls", "pred", "source", "epoch", "fate", "area", "view", "k", "t",
+        "cost", "img", "runs", "metric", "a", "b")  # fmt: skip
 
 
 def get(key: str, accepted: object = None, default: str | None = None) -> str | None:
@@ -32,7 +33,7 @@ def link(**changes: object) -> None:
     Call it in a widget's callback. A new `run` drops what belonged to the old one unless it is given too.
     """
     if "run" in changes and changes["run"] != st.query_params.get("run"):
-        changes = {"cell": None, "img": None, **changes}
+        changes = {**dict.fromkeys(("cell", "epoch", "fate", "area", "k", "t", "cost", "img")), **changes}
     st.query_params.from_dict(params(**changes))
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
@@ -72,6 +73,10 @@ def look(name: str) -> Task | None:
     process = _PROCESSES.get(record)
     code = None if process is None else process.poll()
     alive = code is None and process_alive(known["pid"], known.get("start"))
+    if process is not None and not alive and code is None:
+        # Dead, but its last threads are still leaving: how it ended is known in a moment.
+        with suppress(subprocess.TimeoutExpired):
+            code = process.wait(5)
     line = _last_line(_folder() / f"{name}.log")
     return Task(alive, line, line or f"it ended with code {code}" if code else None)
 

@@ -38,6 +38,8 @@ def paths(run: Run) -> dict[str, str]:
     return {
         "runs": "/",
         "run": f"/run?run={run.id}&split=val&cell=0-0",
+        "thresholds": f"/run?run={run.id}&view=thresholds&t=0.3",
+        "calibration": f"/run?run={run.id}&view=calibration",
         "images": f"/images?run={run.id}&split=val",
         "new run": "/new_run",
         "lab": f"/lab?s={quote(json.dumps({'data': run_data(run), 'weights': 'none', 'image_size': 64}))}",

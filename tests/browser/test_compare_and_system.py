@@ -7,10 +7,13 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
+from axe_playwright_python.sync_playwright import Axe
 from driver import Server, Tab
+from explored import finished_run, make_dataset
 from playwright.sync_api import expect
-from synthetic import write_synthetic_run
+from synthetic import CLASSES, write_synthetic_run
 
 from covidviz.jobs.queue import enqueue, queued
 from covidviz.store import layout
@@ -24,6 +27,8 @@ from covidviz.ui.results import measured
 HOSTILE = "<img src=x onerror=alert(1)> ![b](http://evil.example/x.png) [l](http://evil.example) **bold**"
 # Names in the legend that are struck out, and the curves that are drawn.
 HIDDEN = "box => box.data.filter(trace => trace.visible === 'legendonly').map(trace => trace.legendgroup)"
+INK = """canvas => { const p = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height).data;
+  return p.reduce((sum, v) => sum + v, 0) }"""
 LAST_X = "box => Math.max(...box.data.flatMap(trace => trace.x))"
 
 
@@ -47,6 +52,22 @@ def ids(server: Server) -> dict[str, str]:
         name: write_synthetic_run(server.runs, i, artefacts=True, **{"name": name, **more}).name
         for i, (name, more) in enumerate(make.items(), start=1)
     }
+
+
+@pytest.fixture(scope="module")
+def paired(server: Server) -> dict[str, str]:
+    """Runs on the same images, all with pictures and heat maps; `turned` is wrong where `first` is right."""
+    data = make_dataset(server.data / "set", n=300)
+    found = {
+        name: finished_run(server.runs, data, i, name=name)
+        for i, name in ((20, "first"), (21, "second"), (22, "turned"))
+    }
+    path = found["turned"].dir / layout.PREDICTIONS
+    said = pd.read_parquet(found["first"].dir / layout.PREDICTIONS)
+    columns = [f"prob_{name}" for name in CLASSES]
+    said[columns] = said[[*columns[1:], columns[0]]].to_numpy()
+    said.to_parquet(path)
+    return {name: run.id for name, run in found.items()}
 
 
 def plot(tab: Tab) -> Any:
@@ -81,6 +102,87 @@ def test_two_runs_are_picked_compared_and_kept_in_the_link(tab: Tab, ids: dict[s
     page.go_back()
     expect(page).to_have_url(re.compile(f"/compare\\?.*{ids['other']}"))
     expect(page.locator(".st-key-compare_difference button")).to_have_count(9)
+
+
+def test_a_verdict_and_behind_it_the_images_with_both_heat_maps(tab: Tab, paired: dict[str, str]) -> None:
+    page = tab.page
+    tab.open(f"/compare?runs={paired['first']},{paired['second']}")
+    expect(page.get_by_text(re.compile("On the same 99 validation images of 99 patients"))).to_be_visible()
+    table = page.locator(".st-key-compare_forest tbody tr th")
+    expect(table).to_have_count(5)
+    page.get_by_role("button", name="Precision and F1 of each class too").press("Enter")
+    expect(table).to_have_count(11)
+    expect(page.get_by_role("button", name="Fewer metrics")).to_be_focused()
+    tiles = page.locator(".st-key-compare_flips .tile")
+    expect(page.locator(".st-key-compare_flips_head button").first).to_contain_text(f"Fixed by B ({tiles.count()})")
+    expect(tiles.first.locator("canvas.heat")).to_have_count(2)
+    tiles.first.focus()
+    page.keyboard.press("ArrowRight")
+    expect(tiles.nth(1)).to_be_focused()
+    page.keyboard.press("Enter")
+    viewer = page.get_by_role("dialog")
+    expect(viewer.locator(".at")).to_have_text(f"2 of {tiles.count()}")
+    names = viewer.locator(".pane .name")
+    expect(names).to_have_text([re.compile("^✕ A · run 1: "), re.compile("^✓ B · run 2: "), "X-ray"])
+    expect(viewer.locator("canvas.heat")).to_have_count(2)
+    inks = [viewer.locator("canvas.heat").nth(i).evaluate(INK) for i in (0, 1)]
+    assert all(inks)
+    assert inks[0] != inks[1]  # each run's own
+    before = tab.frames
+    viewer.get_by_label("Heat map opacity").fill("30")
+    page.keyboard.press("Escape")
+    expect(viewer).to_be_hidden()
+    expect(tiles.nth(1)).to_be_focused()
+    assert tab.frames == before  # nothing of this asked the server for a rerun
+    picked = page.locator(".st-key-compare_flips_class")
+    picked.get_by_role("combobox").click()
+    page.get_by_role("option", name=re.compile("true normal")).click()
+    expect(page.locator(".st-key-compare_flips .says .true", has_not_text="true normal")).to_have_count(0)
+    expect(tiles.first).to_be_visible()
+
+
+def test_many_flips_are_paged_and_the_two_change_places(tab: Tab, paired: dict[str, str]) -> None:
+    page = tab.page
+    tab.open(f"/compare?runs={paired['first']},{paired['turned']}")
+    expect(
+        page.get_by_text(re.compile("Evidence that A is right on more images, and finds more of covid19"))
+    ).to_be_visible()
+    tiles = page.locator(".st-key-compare_flips .tile")
+    page.locator(".st-key-compare_flips_head").get_by_role("radio", name=re.compile("Broken by B")).click()
+    where = page.locator(".st-key-compare_flips .where")
+    expect(where).to_have_text(re.compile("^1 to 60 of "))
+    expect(tiles).to_have_count(60)
+    page.get_by_role("button", name="Next ›").click()
+    expect(where).to_have_text(re.compile("^61 to "))
+    total = int(where.inner_text().split()[-1])
+    expect(tiles).to_have_count(total - 60)
+    page.get_by_role("button", name="Swap").press("Enter")
+    expect(
+        page.get_by_text(re.compile("Evidence that B is right on more images, and finds more of covid19"))
+    ).to_be_visible()
+    assert (tab.query()["a"], tab.query()["b"]) == (paired["turned"], paired["first"])
+
+
+def test_verdict_and_flips_can_be_read_by_all(open_tab: Callable[..., Tab], paired: dict[str, str]) -> None:
+    tab = open_tab(viewport={"width": 390, "height": 844}, color_scheme="dark")
+    tab.open(f"/compare?runs={','.join(paired.values())}")
+    expect(plot(tab)).to_be_visible()
+    assert not tab.overflows()
+    assert not serious(tab)
+    tab.page.locator(".st-key-compare_flips .tile").first.click()
+    expect(tab.page.get_by_role("dialog").locator("canvas.heat").first).to_be_visible()
+    assert not serious(tab)
+
+
+def serious(tab: Tab) -> list[str]:
+    """What axe objects to, in words."""
+    answer = Axe().run(tab.page).response
+    assert len(answer["passes"]) > 10
+    return [
+        f"{found['id']}: {node['html'][:200]} {node['failureSummary']}"
+        for found in answer["violations"] if found["impact"] in ("serious", "critical")
+        for node in found["nodes"]
+    ]  # fmt: skip
 
 
 def test_what_is_hidden_in_the_legend_stays_so_while_a_run_grows(tab: Tab, server: Server, ids: dict[str, str]) -> None:

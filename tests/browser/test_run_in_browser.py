@@ -299,3 +299,20 @@ def test_the_server_is_started_again_under_an_open_page(tab: Tab, server: Server
     expect(page.locator(".st-key-run_gallery .tile")).to_have_count(n)
     expect(page.get_by_role("heading", level=1)).to_have_text("plain")
     tab.faults.clear()  # what the browser said while the server was away
+
+
+def test_a_dot_leads_to_the_run_of_that_seed(tab: Tab, server: Server, finished: SimpleNamespace) -> None:
+    config = finished.plain.config()
+    assert config is not None
+    fixed = {"loss": "cross_entropy", "model": "resnet18", "lr": 0.05, "focal_gamma": 2.0, "tags": ()}
+    first, second = (
+        Run(write_synthetic_run(server.runs, i, artefacts=True, data=Path(config.data), **fixed)) for i in (31, 32)
+    )
+    page = open_run(tab, first)
+    dots = page.locator(".st-key-run_seeds").get_by_role("group", name="accuracy of each run").get_by_role("button")
+    expect(dots).to_have_count(2)
+    expect(dots.first).to_have_attribute("aria-current", "true")
+    dots.last.click()
+    expect(page).to_have_url(re.compile(second.id))
+    expect(page.get_by_role("heading", level=1)).to_have_text("synthetic 32")
+    expect(dots.last).to_have_attribute("aria-current", "true")

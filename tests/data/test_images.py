@@ -17,8 +17,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 from pydicom.dataset import FileDataset, FileMetaDataset
-from pydicom.uid import ExplicitVRLittleEndian, RLELossless
+from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRLittleEndian, RLELossless
 
+from covidviz.data import images
 from covidviz.data.images import check_readable, decode, inspect, read_image
 from covidviz.errors import DataError
 
@@ -167,6 +168,46 @@ def test_twelve_bit_dicom_is_scaled(tmp_path: Path) -> None:
     deep = RAMP.astype(np.uint16) * 16
     read = pixels(dicom(tmp_path / "a.dcm", deep, BitsStored=12, HighBit=11))
     assert np.abs(read.astype(int) - RAMP).max() <= 1
+
+
+def test_a_deflated_dicom_is_read_and_one_that_would_fill_the_memory_is_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain = dicom(tmp_path / "plain.dcm", RAMP)
+    data = pydicom.dcmread(plain)
+    data.file_meta.TransferSyntaxUID = DeflatedExplicitVRLittleEndian
+    data.save_as(tmp_path / "packed.dcm", enforce_file_format=True)
+    packed = (tmp_path / "packed.dcm").read_bytes()
+    assert (pixels(tmp_path / "packed.dcm") == RAMP).all()
+    start = 144 + int(pydicom.dcmread(tmp_path / "packed.dcm").file_meta.FileMetaInformationGroupLength)
+    body = zlib.decompress(packed[start:], -zlib.MAX_WBITS)
+    pack = zlib.compressobj(9, zlib.DEFLATED, -zlib.MAX_WBITS)
+    zeros = 3_000_000
+    bomb = pack.compress(body + struct.pack("<HH2sHI", 0x7FE1, 0x1010, b"OB", 0, zeros) + bytes(zeros)) + pack.flush()
+    (tmp_path / "bomb.dcm").write_bytes(packed[:start] + bomb)
+    (tmp_path / "bare.dcm").write_bytes(packed[132:start] + bomb)  # without the preamble
+    assert (pixels(tmp_path / "bomb.dcm") == RAMP).all()  # not too much yet
+    monkeypatch.setattr(images, "MAX_UNPACKED", 2_000_000)
+    for name in ("bomb.dcm", "bare.dcm"):
+        with pytest.raises(DataError, match=f"{name} holds more than 2 MB"):
+            read_image(tmp_path / name)
+    assert (pixels(tmp_path / "packed.dcm") == RAMP).all()
+
+
+@pytest.mark.parametrize("bad", [[], [np.nan], [np.nan, np.inf, -np.inf]])
+def test_scaling_some_rows_at_a_time_is_scaling_all(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, bad: list[float]
+) -> None:
+    values = np.random.default_rng(0).normal(50, 900, (37, 23)).astype(np.float32)
+    values.flat[: len(bad)] = bad
+    values[10:12] = bad[0] if bad else 3  # whole parts of it
+    whole = pixels(saved(tmp_path / "a.tif", Image.fromarray(values)))
+    finite = values[np.isfinite(values)].astype(np.float64)
+    shown = (np.nan_to_num(values.astype(np.float64), nan=finite.min(), posinf=finite.max(), neginf=finite.min())
+             - finite.min()) / (finite.max() - finite.min())  # fmt: skip
+    assert (whole == np.rint(255 * shown)).mean() > 0.99
+    monkeypatch.setattr(images, "PART", 40)
+    assert (pixels(tmp_path / "a.tif") == whole).all()
 
 
 def test_window_and_rescale(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from sklearn import metrics as sk
 
 from covidviz.errors import InputError
-from covidviz.evaluation.metrics import cell_members, classification_metrics, confusion, predicted
+from covidviz.evaluation.metrics import cell_members, classification_metrics, confusion, predicted, usable
 
 
 @st.composite
@@ -110,3 +110,9 @@ def test_unknown_single_label_cell(cell: str) -> None:
 def test_unknown_multi_label_cell(cell: str) -> None:
     with pytest.raises(InputError, match=r"CLASS-tp, -fp, -fn or -tn with class numbers 0 to 1"):
         cell_members([[0.5, 0.5]], [[1, 0]], "multi-label", cell, ["a", "b"])
+
+
+def test_usable_rows_hold_probabilities() -> None:
+    rows = [[0.0, 1.0], [np.nan, 0.5], [0.5, 1.1], [-0.1, 0.5], [0.2, np.inf]]
+    assert usable(rows).tolist() == [True, False, False, False, False]
+    assert usable(np.empty((0, 3))).tolist() == []

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import confusion_matrix, multilabel_confusion_matrix, roc_curve
 
-from covidviz.evaluation.thresholds import Counts, counts_at, counts_at_scores
+from covidviz.evaluation.thresholds import Counts, cheapest, choices, counts_at, counts_at_scores
 
 NAMES = ("tp", "fp", "fn", "tn")
 
@@ -116,3 +116,59 @@ def test_refuses_shapes_that_differ() -> None:
         counts_at([0.1, 0.2], [1], [0.5])
     with pytest.raises(ValueError, match="one label"):
         counts_at_scores([[0.1, 0.2]], [[1, 0]])
+
+
+@st.composite
+def few(draw: st.DrawFn) -> tuple[np.ndarray, np.ndarray]:
+    """1 to 40 images, often with equal probabilities and at 0 and 1."""
+    rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    n, steps = draw(st.integers(1, 40)), draw(st.sampled_from([1, 4, 20, 10**6]))
+    prob = (rng.integers(0, steps + 1, n) / steps).astype(draw(st.sampled_from([np.float32, np.float64])))
+    return prob, (rng.random(n) < draw(st.sampled_from([0.0, 0.2, 0.7, 1.0]))).astype(np.int8)
+
+
+@settings(max_examples=200, deadline=None)
+@given(few(), st.sampled_from([0.02, 0.2, 0.5, 1.0, 1.7, 5.0, 100.0]))
+def test_the_cheapest_threshold_is_that_of_all_there_are(case: tuple[np.ndarray, np.ndarray], ratio: float) -> None:
+    prob, labels = case
+    found = choices(prob, labels)
+    at = cheapest(found, ratio)
+    # All decisions that a threshold from 0 to 1 can lead to.
+    every = one_by_one(prob, labels, np.unique(np.concatenate([[0.0, 1.0], prob.astype(np.float64)])))
+    costs = ratio * every["fn"] + every["fp"]
+    assert ratio * found.fn[at] + found.fp[at] == pytest.approx(costs.min())
+    reached = one_by_one(prob, labels, found.thresholds)
+    np.testing.assert_array_equal(reached["fp"], found.fp)  # the short number decides as promised
+    np.testing.assert_array_equal(reached["fn"], found.fn)
+    assert ((found.thresholds >= 0) & (found.thresholds <= 1)).all()
+    assert (np.diff(found.thresholds) < 0).all()
+    assert (np.diff(found.fn) < 0).all()
+    assert (np.diff(found.fp) > 0).all()
+
+
+def test_thresholds_to_choose_are_short_numbers() -> None:
+    prob = [0.1234567, 0.4312345, 0.4567891, 0.91]
+    assert choices(prob, [0, 0, 1, 1]).thresholds.tolist() == [0.44]
+    assert choices(prob, [0, 1, 0, 1]).thresholds.tolist() == [0.7, 0.3]
+    assert choices([0.5], [0]).thresholds.tolist() == [1.0]
+    assert choices([0.5], [1]).thresholds.tolist() == [0.0]
+    near = np.float64(0.3), np.nextafter(0.3, 1)
+    assert choices([*near], [0, 1]).thresholds.tolist() == [near[1]]
+
+
+def test_a_dearer_miss_never_raises_the_threshold() -> None:
+    rng = np.random.default_rng(3)
+    labels = rng.random(3000) < 0.3
+    found = choices(rng.random(3000) * 0.6 + 0.4 * labels, labels)
+    chosen = [found.thresholds[cheapest(found, ratio)] for ratio in (0.05, 0.2, 1, 3, 10, 50)]
+    assert chosen == sorted(chosen, reverse=True)
+    assert len(set(chosen)) > 3
+
+
+def test_refuses_costs_and_nothing() -> None:
+    with pytest.raises(ValueError, match="above 0"):
+        cheapest(choices([0.5], [1]), 0)
+    with pytest.raises(ValueError, match="at least one"):
+        choices([], [])
+    with pytest.raises(ValueError, match="0 to 1"):
+        choices([np.nan], [1])

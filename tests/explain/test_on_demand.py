@@ -12,7 +12,7 @@ from explored import finished_run, make_dataset, with_weights
 from covidviz.data.images import decode
 from covidviz.errors import DataError, InputError
 from covidviz.explain.explained import explained, folder
-from covidviz.explain.on_demand import explain_samples
+from covidviz.explain.on_demand import explain_otherwise, explain_samples
 from covidviz.store import layout
 from covidviz.store.reader import Run
 from covidviz.training.batches import to_input
@@ -124,3 +124,33 @@ def test_a_failure_is_its_last_line(run: Run, capsys: pytest.CaptureFixture[str]
     assert background.main(["explain", str(run.dir), "train", ids(run)[0]]) == 1
     assert "best.safetensors" in capsys.readouterr().out.splitlines()[-1]
     assert background.main(["explain", str(run.dir), "train"]) == 2
+
+
+def test_other_methods_of_one_image_are_kept_beside(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    one, other = ids(run, "val")[:2]
+    arguments = ["explain-otherwise", str(run.dir), "val", one, "hirescam", "eigencam"]
+    before = content(run)
+    assert background.main(arguments) == 0
+    assert capsys.readouterr().out.splitlines()[1:] == ["HiResCAM: 0 %", "EigenCAM: 50 %"]
+    assert content(run) == before
+    assert explained(run, "val") is None, "the maps that everybody sees are the run's own"
+    kept = explained(run, "val", "hirescam")
+    assert kept is not None
+    assert (kept.method, kept.sample_id.tolist(), kept.maps.shape[1]) == ("hirescam", [one], 3)
+    assert explain_otherwise(run.dir, "val", one, ["hirescam"]) == 0
+    assert explain_otherwise(run.dir, "val", other, ["hirescam", "layercam"]) == 2
+    assert explained(run, "val", "hirescam").sample_id.tolist() == [one, other]
+    eigen = explained(run, "val", "eigencam")
+    assert eigen is not None
+    assert np.array_equal(eigen.maps[0, 0], eigen.maps[0, 1])
+
+
+def test_other_methods_that_cant_be_had_are_named(run: Run, data: Path) -> None:
+    one = ids(run, "val")[0]
+    with pytest.raises(InputError, match="method: 'x' given, accepted: grad-cam, grad-cam"):
+        explain_otherwise(run.dir, "val", one, ["x"])
+    with pytest.raises(InputError, match="not in train"):
+        explain_otherwise(run.dir, "train", one, ["layercam"])
+    (data / run.samples().set_index("sample_id").loc[one, "path"]).unlink()
+    with pytest.raises(DataError, match="does not exist"):
+        explain_otherwise(run.dir, "val", one, ["layercam"])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import json
+import os
 import re
 import signal
 import subprocess
@@ -184,7 +185,15 @@ def test_a_full_disk(make_run: MakeRun, monkeypatch: pytest.MonkeyPatch, name: s
             check(path)
             yield
 
+    write = os.write
+
+    def full_write(handle: int, data: bytes) -> int:
+        if (run_dir / name).exists() and os.path.samestat(os.fstat(handle), (run_dir / name).stat()):
+            check(run_dir / name)
+        return write(handle, data)
+
     monkeypatch.setattr(files, "saving", full_saving)
+    monkeypatch.setattr(os, "write", full_write)
     state = work(run_dir)
     assert state == "failed"
     status = read_status(run_dir)

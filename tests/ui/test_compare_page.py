@@ -2,67 +2,25 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import pytest
-from streamlit.testing.v1 import AppTest
+from compare_driver import compared, component, link, page, table, texts, write
 from synthetic import write_synthetic_run
 
 from covidviz.store import layout
 from covidviz.store.files import write_json_atomic
 from covidviz.store.index import RunSummary
 from covidviz.store.reader import Run
-from covidviz.ui import compare_data, nav
-from covidviz.ui.compare_data import MARK, MAX_RUNS, Compared, isolated, named_in
+from covidviz.ui import compare_data
+from covidviz.ui.compare_data import MARK, MAX_RUNS, isolated, named_in
 from covidviz.ui.compare_figures import Curves, curves_figure
 from covidviz.ui.components.matrix import matrix_groups
-from covidviz.ui.results import measured
+from covidviz.ui.results import measured, spread
 
-MAIN = nav.PAGES.parent / "covidviz" / "ui" / "main.py"
 HOSTILE = "<img src=x> ![b](http://evil.example/x.png) **bold**"
-
-
-def page(**params: str) -> AppTest:
-    at = AppTest.from_file(str(MAIN), default_timeout=60)
-    at.query_params.update(params)
-    at.switch_page(nav.COMPARE).run()
-    assert not at.exception
-    return at
-
-
-def texts(at: AppTest) -> str:
-    parts = [*at.title, *at.subheader, *at.markdown, *at.error, *at.warning, *at.info, *at.caption]
-    return "\n".join(str(part.value) for part in parts).replace("\\", "").replace("\u2060", "")
-
-
-def component(at: AppTest, key: str) -> dict[str, Any]:
-    given = [node.proto.json for node in at.get("bidi_component") if node.proto.id.endswith(f"-{key}")]
-    return json.loads(given[0]) if given else {}
-
-
-def link(at: AppTest, key: str) -> str:
-    """A value of the link, which AppTest gives as a list until a script has written it."""
-    value = at.query_params[key]
-    return value if isinstance(value, str) else value[0]
-
-
-def table(at: AppTest, column: str) -> pd.DataFrame:
-    """The table with this column."""
-    return next(frame.value for frame in at.dataframe if column in frame.value)
-
-
-def write(runs: Path, i: int, state: str = "completed", **settings: Any) -> str:
-    return write_synthetic_run(runs, i, state, artefacts=True, **settings).name
-
-
-def compared(runs: Path, *ids: str) -> list[Compared]:
-    from covidviz.store.index import RunIndex
-
-    known = {row.run_id: row for row in RunIndex(runs).refresh()}
-    return [Compared(i, known[run_id], Run(runs / run_id)) for i, run_id in enumerate(ids, start=1)]
 
 
 # --- the link ---
@@ -203,7 +161,11 @@ def test_validation_and_test_rows_say_how_many_images(runs: Path) -> None:
     assert [row[ids[1]] for row in heads] == ["–", "–"]  # no predictions yet
     tested = rows[rows.index(heads[1]) + 2]
     assert tested["metric"] == "accuracy"
-    assert tested[ids[0]] == f"{measured(Run(runs / ids[0]), 'test').metrics['accuracy']:.3f}"
+    accuracy = measured(Run(runs / ids[0]), "test").metrics["accuracy"]
+    ends = spread(Run(runs / ids[0]), "test").intervals["accuracy"]
+    assert tested[ids[0]] == f"{accuracy:.3f} ({ends.low:.2f}–{ends.high:.2f})".replace("(0.", "(.").replace(
+        "–0.", "–."
+    )
     assert not any(MARK in str(value) for row in compare_data.metrics_table(compared(runs, *ids), mark=False)
                    for value in row.values())  # fmt: skip
 

@@ -42,6 +42,14 @@ def test_an_offered_image_is_shown_small(client: TestClient, manifest: Manifest)
     assert max(Image.open(io.BytesIO(answer.content)).size) <= 160
 
 
+def test_an_offered_image_is_shown_larger(client: TestClient, manifest: Manifest) -> None:
+    path = manifest.samples["path"][2]  # 300 x 200 pixels
+    word = dataset_pictures.offer(manifest.root, {"one": path}, 1)
+    answer = client.get(f"/dataset/{word}/one.f.webp")
+    assert Image.open(io.BytesIO(answer.content)).size == Image.open(manifest.root / path).size
+    assert client.get(f"/dataset/{word}/two.f.webp").status_code == 404
+
+
 def test_what_was_not_offered_is_not_there(client: TestClient, manifest: Manifest) -> None:
     word, ids = offered(manifest)
     other = manifest.samples["sample_id"].iloc[-1]

@@ -231,7 +231,7 @@ def test_ctrl_c_does_not_wait_for_an_answer(
 ) -> None:
     """In a real uvicorn, which is asked to end while an answer is open."""
     server = uvicorn.Server(uvicorn.Config(Starlette(routes=ROUTES), port=0, log_level="error"))
-    monkeypatch.setattr(lab_answers.signal, "getsignal", lambda number: server.handle_exit)
+    monkeypatch.setattr(signal, "getsignal", lambda number: server.handle_exit)
     thread = threading.Thread(target=server.run)  # no signals in a thread, so they are only looked at
     thread.start()
     until = time.monotonic() + 60

@@ -168,6 +168,7 @@ def test_a_list_brings_each_image_of_a_query_once(
     assert client.get(f"{address}&page=0").headers["cache-control"] == "no-store"
     assert client.get("/list/20260101-000000-x-0000").status_code == 404
     (run.dir / layout.PREDICTIONS).unlink()
+    (run.dir / layout.HISTORY).unlink()
     assert client.get(address).status_code == 404
 
 

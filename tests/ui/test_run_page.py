@@ -90,7 +90,7 @@ def test_a_completed_run_shows_its_matrix_and_the_worst_images(runs: Path, data:
     rows = {row["name"]: row for row in component(at, "per_class")["rows"]}
     assert rows["normal"]["precision"]["value"] == pytest.approx(numbers.metrics["precision_normal"])
     assert rows["normal"]["recall"]["low"] < rows["normal"]["recall"]["value"] < rows["normal"]["recall"]["high"]
-    assert rows["normal"]["f1"] == pytest.approx(numbers.metrics["f1_normal"])
+    assert rows["normal"]["f1"]["value"] == pytest.approx(numbers.metrics["f1_normal"])
     assert rows["normal"]["images"] == numbers.support["normal"]
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from covidviz.evaluation.bootstrap import Interval
 from covidviz.evaluation.intervals import wilson
 from covidviz.evaluation.metrics import classification_metrics, confusion
 from covidviz.store.status import Status
@@ -23,24 +24,30 @@ def test_shares_are_those_of_the_metrics_with_their_wilson_intervals(task: str) 
     expected = classification_metrics(prob, truth, CLASSES, task, np.zeros(60))
     for name, row in zip(CLASSES, rows, strict=True):
         assert row["name"] == name
-        assert row["images"] == row["recall"]["n"]
+        assert row["recall"]["how"].endswith(f" of {row['images']}")
         for kind in ("recall", "precision"):
             assert row[kind]["value"] == pytest.approx(expected[f"{kind}_{name}"])
-            assert (row[kind]["low"], row[kind]["high"]) == pytest.approx(
-                wilson(row[kind]["k"], row[kind]["n"]), abs=1e-4
-            )
-        assert row["f1"] == pytest.approx(expected[f"f1_{name}"])
+            hits, n = map(int, row[kind]["how"].split(" of "))
+            assert (row[kind]["low"], row[kind]["high"]) == pytest.approx(wilson(hits, n), abs=1e-4)
+            assert row[kind]["value"] == pytest.approx(hits / n)
+        assert row["f1"]["value"] == pytest.approx(expected[f"f1_{name}"])
+        assert (row["f1"]["low"], row["f1"]["high"]) == (None, None)  # nobody drew any
 
 
 def test_a_class_that_is_never_there_or_never_predicted_has_no_share() -> None:
     document = {"classes": ["a", "b"], "matrix": [[3, 0], [0, 0]]}
     _, absent = class_rows(document, ("a", "b"), "single-label")
-    assert (absent["images"], absent["recall"]["value"], absent["precision"]["value"], absent["f1"]) == (
-        0,
-        None,
-        None,
-        None,
-    )
+    assert absent["images"] == 0
+    assert [absent[kind]["value"] for kind in ("recall", "precision", "f1")] == [None, None, None]
+
+
+def test_f1_has_the_interval_that_was_drawn() -> None:
+    document = {"classes": ["a", "b"], "matrix": [[3, 1], [2, 4]]}
+    drawn = {"f1_a": Interval(2 / 3, 0.4, 0.9), "f1_b": Interval(8 / 11, 8 / 11, 8 / 11)}
+    a, b = class_rows(document, ("a", "b"), "single-label", drawn, patients=7)
+    assert (a["f1"]["low"], a["f1"]["high"], a["f1"]["kind"]) == (0.4, 0.9, "bootstrap over 7 patients")
+    assert (b["f1"]["value"], b["f1"]["low"]) == (pytest.approx(8 / 11), None)  # all draws alike say nothing
+    assert "images" in class_rows(document, ("a", "b"), "single-label", drawn)[0]["f1"]["kind"]
 
 
 @pytest.mark.parametrize(

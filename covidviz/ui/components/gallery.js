@@ -16,6 +16,7 @@ class Gallery {
     this.at = 0; // what the arrow keys start from
     this.columns = 1;
     this.viewer = new Viewer(album.querySelector("dialog"), this);
+    this.viewer.extra = new Look(this.viewer);
     this.scroll.onscroll = () => this.later();
     this.tiles.onclick = (event) => this.clicked(event);
     this.tiles.onchange = (event) => this.toggled(event);
@@ -29,6 +30,7 @@ class Gallery {
     album.querySelector(".sheet").onclick = (event) => this.export("png", event.target);
     album.querySelector(".explain button").onclick = () => this.explain([...this.chosen].slice(0, 200));
     this.sizes = new ResizeObserver(() => this.layout());
+    this.onasked = () => this.tellPicked();
     this.onprefs = ({ detail }) => { if (detail.run === this.data.run) this.show(detail.prefs); };
   }
 
@@ -43,24 +45,28 @@ class Gallery {
     this.colours = { right: parseColour(this.theme.primary), wrong: parseColour(classColour(this.theme, 1)) };
     this.album.style.setProperty("--room", data.room);
     this.tiles.setAttribute("aria-label", data.label);
+    const place = data.list?.replace(/epoch=\d+&?/, "").replace(/&$/, "");
+    const moved = Boolean(place) && place === this.listed && !data.opened; // to another epoch: one stays where one is
+    this.listed = place;
     if (fresh) {
       this.store = new ImageStore(data, () => this.arrived());
       this.slots.forEach((slot) => drop(slot));
       this.slots.clear();
       this.range = "";
       this.tiles.replaceChildren();
-      this.at = data.opened?.at ?? 0;
-      this.scroll.scrollTop = 0;
+      this.at = data.opened?.at ?? (moved ? Math.min(this.at, data.total - 1) : 0);
+      if (!moved) this.scroll.scrollTop = 0;
     } else {
       this.store.take(data);
     }
     if (!this.picked.has(data.run)) this.picked.set(data.run, new Set());
     this.chosen = this.picked.get(data.run);
     window.addEventListener("covidviz-heat", this.onprefs); // the same listener twice is one
+    window.addEventListener("covidviz-who", this.onasked);
     this.sizes.observe(this.scroll);
     this.prefs = heatPrefs(data.run);
     this.layout();
-    if (fresh && this.at) this.reveal(this.at);
+    if (fresh && this.at && !moved) this.reveal(this.at);
     this.slots.forEach((slot, at) => this.fill(slot, at)); // theme, facts, and maps may be others
     this.viewer.update(data, fresh);
     this.show(this.prefs);
@@ -68,6 +74,7 @@ class Gallery {
 
   stop() {
     window.removeEventListener("covidviz-heat", this.onprefs);
+    window.removeEventListener("covidviz-who", this.onasked);
     this.sizes.disconnect();
   }
 
@@ -364,7 +371,11 @@ class Gallery {
     this.viewer.mark();
     this.counts();
     this.explaining();
+    this.tellPicked();
   }
+
+  // The epochs above, if they are open, draw a line for each of these.
+  tellPicked() { window.dispatchEvent(new CustomEvent("covidviz-picked", { detail: { run: this.data.run, ids: [...this.chosen] } })); }
 
   counts() {
     const picks = this.album.querySelector(".picks");
@@ -391,7 +402,7 @@ class Gallery {
     button.dataset.busy = "1";
     button.textContent = kind === "png" ? "Drawing …" : "Writing …";
     this.counts();
-    const body = JSON.stringify({ ids: [...this.chosen], title: `${this.data.title}, ${this.chosen.size.toLocaleString("en")} images`, heat: { opacity, colours, own, label } });
+    const body = JSON.stringify({ ids: [...this.chosen], epoch: this.data.epoch ?? null, title: `${this.data.title}, ${this.chosen.size.toLocaleString("en")} images`, heat: { opacity, colours, own, label } });
     fetch(`/export/${this.data.run}/${kind}`, { method: "POST", body, headers: { "Content-Type": "application/json" } })
       .then((response) => { if (!response.ok) throw new Error(response.status); return response.blob(); })
       .then((blob) => {

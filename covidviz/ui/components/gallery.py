@@ -1,7 +1,7 @@
 """Tiles of X-rays with their heat maps, and one of them large. Opacity, colours, class and zoom send nothing.
 
 The tiles stay few in the document however many images there are; the browser asks the app's own routes for the pages of
-the list, the pictures and the raw heat maps that come into view. See gallery.js, viewer.js, store.js and heat.js.
+the list, the pictures and the raw heat maps that come into view. See gallery.js and its parts.
 """
 
 from __future__ import annotations
@@ -11,7 +11,9 @@ from typing import Any
 
 import streamlit as st
 
+from covidviz.errors import CovidvizError
 from covidviz.explain.overlay import PALETTES
+from covidviz.ui import flash, heat_tasks, pictures
 from covidviz.ui.components import component, text
 
 __all__ = ["browser", "gallery"]
@@ -20,7 +22,7 @@ ROOM = "640px"
 
 _html = text("gallery.html").replace("<!-- viewer -->", text("viewer.html"))
 _gallery = component(
-    "gallery", _html.replace("<!-- heatbar -->", text("heatbar.html")), parts=("heat", "store", "viewer")
+    "gallery", _html.replace("<!-- heatbar -->", text("heatbar.html")), parts=("heat", "store", "look", "viewer")
 )
 
 
@@ -79,7 +81,10 @@ def browser(
         on_open(str(st.session_state[key]["opened"]["id"]) or None)
 
     def explained() -> None:
-        if on_explain is not None:
+        asked = st.session_state[key]["explain"]
+        if "more" in asked:
+            _more(album, asked)
+        elif on_explain is not None:
             on_explain([str(name) for name in st.session_state[key]["explain"]["ids"]])
 
     data = {
@@ -87,6 +92,21 @@ def browser(
         "explain": explain,
     }  # fmt: skip
     _gallery(key=key, data=data, on_picked_change=_nothing, on_opened_change=opened, on_explain_change=explained)
+
+
+def _more(album: dict[str, Any], asked: dict[str, Any]) -> None:
+    """The detail view asks for other methods of one image, or for the lungs of its split."""
+    run = pictures.find(str(album["run"]))
+    if run is None:
+        return
+    try:
+        if asked["more"] == "lungs":
+            heat_tasks.find_lungs(run, str(album["split"]))
+        else:
+            names = [str(name) for name in asked.get("methods", [])]
+            heat_tasks.otherwise(run, str(album["split"]), str(asked["ids"][0]), names)
+    except CovidvizError as error:
+        flash.say(error, "error")
 
 
 def _nothing() -> None: ...

@@ -2,7 +2,7 @@
 
 // --- preferences, one for all components of the page, kept in this browser --------------------------------------------
 
-const HEAT_DEFAULTS = { opacity: 70, own: false, colours: "plasma", label: "auto", views: null };
+const HEAT_DEFAULTS = { opacity: 70, own: false, colours: "plasma", label: "auto", views: null, outline: false };
 const heatPrefs = (run) => {
   let kept = {};
   try {
@@ -16,6 +16,7 @@ const heatPrefs = (run) => {
     colours: typeof kept.colours === "string" ? kept.colours : HEAT_DEFAULTS.colours,
     label: kept.run === run && kept.label !== undefined ? kept.label : "auto", // another run may have other classes
     views: kept.views ?? null,
+    outline: kept.outline === true,
   };
 };
 const setHeatPrefs = (run, changes) => {

@@ -19,7 +19,7 @@ const coloured = (node, theme) => {
     if (!full) return node;
     return share ? rgb(mix(parseColour(theme.back), parseColour(full), Number(share) / 100)) : full;
   }
-  if (Array.isArray(node)) return node.length && typeof node[0] === "number" ? node : node.map((one) => coloured(one, theme));
+  if (Array.isArray(node)) return node.length && typeof node[0] === "number" && typeof node[1] !== "string" ? node : node.map((one) => coloured(one, theme));
   if (node && typeof node === "object") {
     return Object.fromEntries(Object.entries(node).map(([key, value]) => [key, coloured(value, theme)]));
   }

@@ -3,19 +3,23 @@ const COLUMNS = [["name", "class"], ["images", "images"], ["recall", "recall"], 
 const three = (v) => (v === null ? "–" : v.toFixed(3));
 const valueOf = (row, key) => (row[key] !== null && typeof row[key] === "object" ? row[key].value : row[key]);
 
-// A proportion: the number, its interval, and both drawn on 0..1.
-function share(of, colour) {
+// A number in 0..1 and, unless they are hidden, its interval in digits and both drawn on 0..1.
+function share(of, colour, intervals) {
   const cell = el("td", "share");
   cell.append(el("b", "", three(of.value)));
   if (of.value === null) return cell;
-  cell.title = `${of.k} of ${of.n}; 95 % interval ${three(of.low)} to ${three(of.high)} (Wilson)`;
-  cell.append(el("small", "", `${of.low.toFixed(2)}–${of.high.toFixed(2)}`));
+  const known = of.low !== null;
+  cell.title = (of.how ? `${of.how}; ` : "") + (known ? `95 % interval ${three(of.low)} to ${three(of.high)} (${of.kind})` : "no interval: too few images, or too much alike");
+  if (!intervals) return cell;
+  cell.append(el("small", "", known ? `${of.low.toFixed(2)}–${of.high.toFixed(2)}` : ""));
   const bar = cell.appendChild(el("span", "bar"));
   bar.setAttribute("aria-hidden", "true");
-  const range = bar.appendChild(el("i", "range"));
-  range.style.left = `${100 * of.low}%`;
-  range.style.width = `${100 * (of.high - of.low)}%`;
-  range.style.background = colour;
+  if (known) {
+    const range = bar.appendChild(el("i", "range"));
+    range.style.left = `${100 * of.low}%`;
+    range.style.width = `${100 * (of.high - of.low)}%`;
+    range.style.background = colour;
+  }
   const dot = bar.appendChild(el("i", "dot"));
   dot.style.left = `${100 * of.value}%`;
   dot.style.background = colour;
@@ -38,7 +42,7 @@ export default function ({ data, parentElement }) {
       });
     }
     const table = el("table");
-    table.append(el("caption", "", "Each class, with 95 % intervals"));
+    table.append(el("caption", "", data.intervals ? "Each class, with 95 % intervals" : "Each class"));
     const head = table.appendChild(el("thead")).appendChild(el("tr"));
     for (const [key, title] of COLUMNS) {
       const th = head.appendChild(el("th", key === "name" ? "name" : ""));
@@ -60,7 +64,7 @@ export default function ({ data, parentElement }) {
       const name = th.appendChild(el("span", "", row.name));
       name.dir = "auto";
       if (row.name === data.critical) th.append(el("em", "", "critical"));
-      tr.append(el("td", "", row.images.toLocaleString("en")), share(row.recall, colour), share(row.precision, colour), el("td", "", three(row.f1)));
+      tr.append(el("td", "", row.images.toLocaleString("en")), ...["recall", "precision", "f1"].map((kind) => share(row[kind], colour, data.intervals)));
     }
     root.replaceChildren(table);
   };

@@ -217,6 +217,7 @@ class Viewer {
 
   views() {
     const chosen = this.gallery.prefs.views || (window.innerWidth > 760 ? "two" : "one");
+    if (chosen === "methods" && !this.extra) return this.item?.heat ? "two" : "one"; // a viewer without them
     return this.item?.heat ? chosen : "one";
   }
 
@@ -230,8 +231,8 @@ class Viewer {
     });
     this.dialog.querySelector(".seg").hidden = !item.heat;
     const chosen = heatClass(prefs, item);
-    const wanted = views === "one" ? [item.heat ? chosen : null] : views === "two" ? [null, chosen] : [null, ...item.p.keys()];
-    const key = JSON.stringify([item.id, item.v, item.heat, views]);
+    const wanted = views === "one" ? [item.heat ? chosen : null] : views === "two" ? [null, chosen] : views === "methods" ? [null, chosen, ...this.extra.methods()] : [null, ...item.p.keys()];
+    const key = JSON.stringify([item.id, item.v, item.heat, views, wanted.length]);
     if (this.paneKey !== key) {
       this.paneKey = key;
       this.panes.replaceChildren(...wanted.map((k, i) => {
@@ -245,18 +246,22 @@ class Viewer {
     const maps = item.heat ? this.store.maps.get(item.id) : null;
     [...this.panes.children].forEach((pane, i) => {
       const k = wanted[i];
+      if (k !== null && typeof k === "object") return this.extra.pane(pane, k, chosen);
       const name = pane.querySelector(".name");
       name.textContent = k === null ? "X-ray" : `${data.classes[k]} ${item.p[k] === null ? "" : item.p[k].toFixed(2)}${item.y[k] ? " · true" : ""}${item.d[k] ? " · predicted" : ""}`;
+      if (views === "methods" && k !== null) name.textContent = `Grad-CAM · ${data.classes[k]}`;
       name.hidden = k === null && wanted.length === 1;
       if (k === null || !maps || !item.v || pane.querySelector(".gone")) return;
-      const canvas = pane.querySelector("canvas") || pane.querySelector(".xray").appendChild(heatCanvas(PANE_SIDE));
-      paintHeat(canvas, maps, k, prefs, data.palettes);
+      const canvas = pane.querySelector("canvas.heat") || pane.querySelector(".xray").appendChild(heatCanvas(PANE_SIDE));
+      // Other methods have other units: there each map is shown in its own scale.
+      paintHeat(canvas, maps, k, views === "methods" ? { ...prefs, own: true } : prefs, data.palettes);
     });
     this.dialog.querySelectorAll("button.bar").forEach((bar) => {
       bar.setAttribute("aria-checked", String(Number(bar.dataset.k) === chosen));
       bar.tabIndex = Number(bar.dataset.k) === chosen ? 0 : -1;
     });
     this.why();
+    this.extra?.draw(item, chosen, views);
   }
 
   // As many columns as make the panes largest.

@@ -20,6 +20,7 @@ from covidviz.ui import datasets, fields, queries, wording
 from covidviz.ui import form as forms
 from covidviz.ui.form import Form
 from covidviz.ui.new_run.cautions import cautions
+from covidviz.ui.new_run.light import light
 from covidviz.ui.text import md, shorten
 
 __all__ = ["roughly", "show", "train"]
@@ -35,6 +36,7 @@ def show(form: Form, manifest: Manifest | None) -> None:
     _train_button(form, ready=manifest is not None and form.config is not None)
     _problems(form, manifest)
     if manifest is not None and form.config is not None:
+        light(form.config)
         _forecast(form, form.config, manifest)
     _differences(form)
 
