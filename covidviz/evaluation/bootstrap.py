@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from covidviz.evaluation.metrics import predicted
 
-__all__ = ["Interval", "bootstrap", "intervals"]
+__all__ = ["Interval", "bootstrap", "from_counts", "intervals", "numbered"]
 
 
 @dataclass(frozen=True)
@@ -82,14 +82,14 @@ def bootstrap(
     """
     truth = np.asarray(labels).astype(bool)
     guess = predicted(prob, task).astype(bool)
-    n, c = truth.shape
+    n = len(truth)
     if not n:
         raise ValueError("no images given, accepted: at least one")
     kinds, kind_of = _kinds(truth, guess)
     if clusters is None:
         units, times = kinds, np.bincount(kind_of)
     else:
-        unit_of = _numbered(clusters)
+        unit_of = numbered(clusters)
         per_unit = np.zeros((unit_of.max() + 1, len(kinds)), dtype=np.int64)
         np.add.at(per_unit, (unit_of, kind_of), 1)
         per_unit, times = np.unique(per_unit, axis=0, return_counts=True)
@@ -98,6 +98,20 @@ def bootstrap(
     drawn = np.random.default_rng(seed).multinomial(total, times / total, size=resamples)
     # Products of whole numbers below 2 ** 53, which matrix routines for floats compute exactly.
     sums = np.concatenate([times[None], drawn]).astype(np.float64) @ units.astype(np.float64)
+    return from_counts(sums, classes, task)
+
+
+def from_counts(sums: NDArray[np.float64], classes: Sequence[str], task: str) -> dict[str, NDArray[np.float64]]:
+    """The metrics of `covidviz.evaluation.metrics.classification_metrics`, but for the loss, from counts.
+
+    Args:
+        sums: [D, 3 C + 2], a row per draw: true positives, true and decided images of each class; images with all
+            labels right; images.
+
+    Returns:
+        Per metric float64 [D].
+    """
+    c = len(classes)
     tp, true, guessed = (sums[:, k * c : (k + 1) * c] for k in range(3))
     right, images = sums[:, -2], sums[:, -1]
     f1 = _ratio(2 * tp, true + guessed)
@@ -131,7 +145,7 @@ def _kinds(truth: NDArray[np.bool_], guess: NDArray[np.bool_]) -> tuple[NDArray[
     return np.concatenate([t & g, t, g, right, np.ones_like(right)], axis=1).astype(np.int64), kind_of.reshape(-1)
 
 
-def _numbered(clusters: Sequence[Hashable]) -> NDArray[np.int64]:
+def numbered(clusters: Sequence[Hashable]) -> NDArray[np.int64]:
     """0, 1, ... for the distinct values; each unknown one gets a number of its own."""
     numbers: dict[Hashable, int] = {}
     out = np.empty(len(clusters), dtype=np.int64)

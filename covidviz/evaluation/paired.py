@@ -18,7 +18,7 @@ from statistics import NormalDist
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from covidviz.evaluation.bootstrap import _numbered
+from covidviz.evaluation.bootstrap import from_counts, numbered
 
 __all__ = ["FLIPS", "Difference", "Paired", "compare", "flips_of", "majority", "mcnemar"]
 
@@ -162,7 +162,7 @@ def compare(
     counts = np.bincount(flips_of(labels, *sides), minlength=4)
     both_right, fixed, broken, both_wrong = (int(n) for n in counts)
     rng = np.random.default_rng(seed)
-    unit_of = np.arange(len(labels)) if clusters is None else _numbered(clusters)
+    unit_of = np.arange(len(labels)) if clusters is None else numbered(clusters)
     units = int(unit_of.max()) + 1
     bag_of = unit_of if units <= MOST_UNITS else (rng.permutation(units) % MOST_UNITS)[unit_of]
     bags = min(units, MOST_UNITS)
@@ -229,27 +229,11 @@ def _metrics(
     times: NDArray[np.float64],
 ) -> dict[str, NDArray[np.float64]]:
     """The metrics of one run in each draw, [D]; `times` [D, bags] says how often each bag came."""
-    c, bags = truth.shape[1], times.shape[1]
+    bags = times.shape[1]
     right = (truth == decided).all(axis=1, keepdims=True)
     columns = np.concatenate([truth & decided, truth, decided, right, np.ones_like(right)], axis=1)
     sums = times @ np.stack([np.bincount(bag_of[column], minlength=bags) for column in columns.T], axis=1).astype(float)
-    tp, true, guessed = (sums[:, k * c : (k + 1) * c] for k in range(3))
-    right_ones, images = sums[:, -2], sums[:, -1]
-    f1 = _ratio(2 * tp, true + guessed)
-    if task == "single-label":
-        values = {"accuracy": right_ones / images}
-    else:
-        wrong = (true + guessed - 2 * tp).sum(axis=1)
-        values = {"label_accuracy": 1 - wrong / (c * images), "exact_match": right_ones / images}
-    values["macro_f1"] = f1.mean(axis=1)
-    values["micro_f1"] = _ratio(2 * tp.sum(axis=1), (true + guessed).sum(axis=1))
-    for name, per_class in (("f1", f1), ("recall", _ratio(tp, true)), ("precision", _ratio(tp, guessed))):
-        values |= {f"{name}_{label}": per_class[:, i] for i, label in enumerate(classes)}
-    return values
-
-
-def _ratio(above: NDArray[np.float64], below: NDArray[np.float64]) -> NDArray[np.float64]:
-    return np.divide(above, below, out=np.zeros_like(above), where=below > 0)
+    return from_counts(sums, classes, task)
 
 
 def _recalls(
