@@ -96,7 +96,8 @@ def _words(found: Outcome, split: str) -> None:
     paired, said = found.paired, found.verdict
     st.markdown(f"#### {ICONS[said.kind]} {md(said.headline)}")
     of = f" of {paired.units:,} patients" if found.matched.patients else ""
-    st.markdown(f"On the same {paired.n:,} {SPLIT_TITLES[split].lower()} images{of}: {md(said.numbers)}.")
+    images = "image" if paired.n == 1 else "images"
+    st.markdown(f"On the same {paired.n:,} {SPLIT_TITLES[split].lower()} {images}{of}: {md(said.numbers)}.")
     st.markdown(
         f"| images | B right | B wrong |\n|:--|--:|--:|\n"
         f"| **A right** | {paired.both_right:,} | {paired.broken:,} |\n"

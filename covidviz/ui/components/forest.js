@@ -72,7 +72,7 @@ function draw(root, data) {
     th.append(el("span", "", row.name));
     th.firstChild.dir = "auto";
     th.title = row.name;
-    if (row.n !== null) th.append(el("small", "", `${row.n.toLocaleString("en")} images`));
+    if (row.n !== null) th.append(el("small", "", `${row.n.toLocaleString("en")} ${row.n === 1 ? "image" : "images"}`));
     for (const k of [0, 1]) {
       const td = tr.appendChild(el("td", "value"));
       td.append(el("b", "", row.known ? three(k ? row.b : row.a) : "–"));
