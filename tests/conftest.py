@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -27,6 +28,8 @@ def folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("COVIDVIZ_RUNS_DIR", str(tmp_path / "runs"))
     monkeypatch.setenv("COVIDVIZ_CACHE_DIR", str(tmp_path / "cache"))
     monkeypatch.setenv("COVIDVIZ_DATA_ROOTS", str(tmp_path / "data"))
+    # Streamlit's AppTest leaves its script there, which a process started later would run.
+    monkeypatch.setitem(sys.modules, "__main__", sys.modules["__main__"])
     return tmp_path
 
 
