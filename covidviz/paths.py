@@ -25,6 +25,12 @@ def data_roots() -> list[Path]:
     return [data_dir(), *(Path(p).expanduser().resolve() for p in extra.split(os.pathsep) if p)]
 
 
+def dataset_root(data: str | Path) -> Path:
+    """The folder of a dataset that is named by its folder or by its labels.csv."""
+    given = Path(data).expanduser()
+    return (given.parent if given.suffix.lower() == ".csv" else given).resolve()
+
+
 def cache_dir() -> Path:
     """Thumbnails, maps and other things that can be made again: `COVIDVIZ_CACHE_DIR`, else the user's cache folder."""
     if given := os.environ.get("COVIDVIZ_CACHE_DIR"):

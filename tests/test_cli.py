@@ -15,6 +15,9 @@ import pytest
 from synthetic import write_synthetic_run
 
 from covidviz import cli
+from covidviz.commands import runs as run_commands
+from covidviz.commands import train
+from covidviz.commands.parts import Answer, settings
 from covidviz.config import TrainConfig, knob
 from covidviz.errors import DeviceError
 from covidviz.paths import PROJECT
@@ -100,7 +103,7 @@ def test_failures_exit_with_1_in_one_line(run, monkeypatch: pytest.MonkeyPatch) 
         def fail(args: object, error: BaseException = error) -> None:
             raise error
 
-        monkeypatch.setattr(cli, "_runs_list", fail)
+        monkeypatch.setattr(run_commands, "_runs_list", fail)
         code, out, err = run("runs", "list", "--json")
         assert (code, out) == (1, "")
         assert err.startswith(f"covidviz: {said}")
@@ -134,7 +137,7 @@ def test_flags_win_over_the_config_file(monkeypatch: pytest.MonkeyPatch, run, tm
     path = tmp_path / "config.json"
     path.write_text(json.dumps({"schema_version": 1, "data": "/a", "lr": 0.5, "epochs": 3, "nesterov": True}))
     seen: list[TrainConfig] = []
-    monkeypatch.setattr(cli, "_train", lambda args: seen.append(cli._config(args)) or cli.Answer(None, ""))
+    monkeypatch.setattr(train, "_train", lambda args: seen.append(settings(args)) or Answer(None, ""))
     run("train", "--config", path, "--lr", "0.1", "--head", "64,32", "--no-nesterov", "--classes", "b,a", "--tags", "x")
     [config] = seen
     assert (config.data, config.lr, config.epochs, config.nesterov) == ("/a", 0.1, 3, False)

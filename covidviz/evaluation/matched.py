@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -14,6 +13,7 @@ from covidviz.errors import InputError
 from covidviz.evaluation.decisions import decided
 from covidviz.evaluation.metrics import usable
 from covidviz.evaluation.ranking import labels_of, prob_of
+from covidviz.paths import dataset_root
 
 __all__ = ["Judgement", "Matched", "match"]
 
@@ -119,7 +119,7 @@ def _left_out(
     notes = []
     if saved := [f"{one.name}: {_limits(one)}" for one in runs if one.task != "single-label" and one.thresholds]:
         notes.append(f"Labels are decided at the thresholds saved with a run ({'; '.join(saved)}), else at .5.")
-    if len({_folder(one) for one in runs}) > 1:
+    if len({dataset_root(one.data) for one in runs}) > 1:
         notes.append("The runs name different datasets: images of the same path in them are taken for the same image.")
     if any(len(frame) != common for frame in frames):
         sizes = ", ".join(f"{len(frame):,} in {one.name}" for one, frame in zip(runs, frames, strict=True))
@@ -129,11 +129,6 @@ def _left_out(
     if unsure:
         notes.append(f"{unsure:,} images have a probability that is no number in one of the runs and are left out.")
     return notes
-
-
-def _folder(one: Judgement) -> str:
-    given = Path(one.data)
-    return str(given.parent if given.suffix.lower() == ".csv" else given)
 
 
 def _limits(one: Judgement) -> str:

@@ -22,7 +22,7 @@ from covidviz.data.images import decode, read_image
 from covidviz.data.lungs import lungs
 from covidviz.errors import DataError, InputError, StoreError
 from covidviz.explain import pspnet
-from covidviz.paths import cache_dir
+from covidviz.paths import cache_dir, dataset_root
 from covidviz.store import cache, layout
 from covidviz.store.reader import Run
 
@@ -140,8 +140,7 @@ def _files(run: Run, split: str) -> _Files | None:
     config, samples = run.config(), run.samples()
     if config is None or split not in layout.SPLITS:
         return None
-    given = Path(config.data).expanduser()
-    root = (given.parent if given.suffix.lower() == ".csv" else given).resolve()
+    root = dataset_root(config.data)
     rows = samples[samples["split"] == split]
     paths = rows["path"].astype(str).tolist()
     lung, lesion = (_column(rows, name) for name in ("lung_mask", "lesion_mask"))

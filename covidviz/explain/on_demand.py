@@ -16,6 +16,7 @@ from covidviz.errors import DataError, InputError, StoreError
 from covidviz.explain.cam import log_cams, normalised
 from covidviz.explain.explained import explained, place
 from covidviz.explain.methods import METHODS
+from covidviz.paths import dataset_root
 from covidviz.store import layout
 from covidviz.store.files import replacing, saving
 from covidviz.store.reader import Run
@@ -59,8 +60,7 @@ def explain_samples(
     if not wanted:
         return 0
     model, config = load_model(run_dir)
-    given = Path(config.data).expanduser()
-    root = given.parent if given.suffix.lower() == ".csv" else given
+    root = dataset_root(config.data)
     kept = _Kept(run)
     errors: list[str] = []
     made = 0
@@ -111,8 +111,7 @@ def explain_otherwise(
     if not wanted:
         return 0
     model, config = load_model(run_dir)
-    given = Path(config.data).expanduser()
-    root = given.parent if given.suffix.lower() == ".csv" else given
+    root = dataset_root(config.data)
     images, unreadable = decode(root, [str(rows["path"].iloc[0])], config.image_size)
     if unreadable:
         raise DataError(unreadable[0][1])

@@ -21,6 +21,7 @@ from covidviz.data.images import decode
 from covidviz.errors import DataError, StoreError
 from covidviz.explain.cam import grad_cam
 from covidviz.explain.dependence import Dependence, Step, write
+from covidviz.paths import dataset_root
 from covidviz.store.reader import Run
 from covidviz.training.batches import to_input
 from covidviz.training.inference import load_model
@@ -66,8 +67,7 @@ def _images(run: Run, size: int, classes: Sequence[str]) -> NDArray[np.uint8]:
     columns = [f"label_{name}" for name in classes if f"label_{name}" in rows]
     chosen = [path for name in columns for path in rows.loc[rows[name] == 1, "path"].astype(str).head(per_class)]
     chosen = list(dict.fromkeys(chosen or rows["path"].astype(str).head(IMAGES)))[:IMAGES]
-    given = Path(config.data).expanduser()
-    images, unreadable = decode(given.parent if given.suffix.lower() == ".csv" else given, chosen, size)
+    images, unreadable = decode(dataset_root(config.data), chosen, size)
     good = np.setdiff1d(np.arange(len(chosen)), [row for row, _ in unreadable])
     if not len(good):
         raise DataError(unreadable[0][1] if unreadable else f"run {run.id} has no validation images")

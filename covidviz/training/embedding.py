@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from covidviz.data.images import decode
 from covidviz.errors import ConfigError, DataError, DeviceError, InputError, StoreError
+from covidviz.paths import dataset_root
 from covidviz.store import layout, maps
 from covidviz.store.reader import Run
 from covidviz.training import devices
@@ -87,8 +88,7 @@ def penultimate(run: Run, split: str, tell: Tell) -> tuple[list[str], NDArray[np
     model = model.to(device.device)
     samples = run.samples()
     rows = samples[samples["split"] == split]
-    given = Path(config.data).expanduser()
-    root = given.parent if given.suffix.lower() == ".csv" else given
+    root = dataset_root(config.data)
     ids, paths = rows["sample_id"].astype(str).tolist(), rows["path"].astype(str).tolist()
     if not ids:
         raise DataError(f"this run has no image in {split}")

@@ -15,6 +15,7 @@ from covidviz.store.reader import Run
 from covidviz.ui import pictures, replays
 from covidviz.ui.album import items_of
 from covidviz.ui.results import Results
+from covidviz.ui.spreadsheet import cell
 from covidviz.ui.text import shorten
 
 __all__ = ["SHEET_LIMIT", "Heat", "chosen", "contact_sheet", "table"]
@@ -65,7 +66,9 @@ def table(run: Run, found: Results, rows: pd.DataFrame) -> bytes:
     kept.insert(0, "run", run.id)
     if replays.EPOCH in rows:
         kept.insert(1, "epoch", rows[replays.EPOCH])
-    return kept.to_csv(index=False).encode()
+    texts = kept.select_dtypes(exclude=["number", "bool"]).columns
+    kept[texts] = kept[texts].map(cell, na_action="ignore")
+    return kept.rename(columns=lambda name: str(cell(name))).to_csv(index=False).encode()
 
 
 def contact_sheet(run: Run, found: Results, rows: pd.DataFrame, heat: Heat, title: str) -> bytes:

@@ -22,14 +22,13 @@ from PIL import Image
 from covidviz.data.images import read_image
 from covidviz.explain import explained
 from covidviz.explain.overlay import common_scale
-from covidviz.paths import cache_dir, runs_dir
+from covidviz.paths import cache_dir, dataset_root, runs_dir
 from covidviz.store import layout
 from covidviz.store.reader import Run
 
 __all__ = [
     "SIDES",
     "Heat",
-    "dataset_root",
     "file_key",
     "find",
     "full_colour",
@@ -64,12 +63,6 @@ def find(run_id: str) -> Run | None:
         return None
     folder = runs_dir() / run_id
     return Run(folder) if folder.is_dir() else None
-
-
-def dataset_root(data: str) -> Path:
-    """The dataset folder of a config's `data`, which may name the folder or its labels.csv."""
-    given = Path(data).expanduser()
-    return (given.parent if given.suffix.lower() == ".csv" else given).resolve()
 
 
 @lru_cache(maxsize=16)

@@ -10,12 +10,11 @@ import orjson
 
 from covidviz.errors import InputError, StoreError
 from covidviz.store.reader import Run
+from covidviz.ui.spreadsheet import cell
 
 __all__ = ["table"]
 
 MOST_ROWS = 10_000
-LONGEST = 1000  # characters of a cell
-FORMULA = tuple("=+-@\uff1d\uff0b\uff0d\uff20")  # and their wide forms, which some spreadsheets read alike
 
 
 def table(run: Run, body: bytes) -> bytes:
@@ -45,7 +44,7 @@ def table(run: Run, body: bytes) -> bytes:
         "file", "called", *(f"prob_{name}" for name in classes), "distance_to_training", "share_of_validation_nearer",
         "hint", "nearest_training_image", "nearest_labels", "nearest_distance", "note", "run",
     ]  # fmt: skip
-    writer.writerow([_cell(name) for name in head])
+    writer.writerow([cell(name) for name in head])
     for row in given:
         prob, answer = _list(row.get("prob")), _dict(row.get("answer"))
         called = [classes[k] for k in _list(row.get("called")) if isinstance(k, int) and 0 <= k < len(classes)]
@@ -59,7 +58,7 @@ def table(run: Run, body: bytes) -> bytes:
             "|".join(map(str, _list(first.get("labels")))), _number(first.get("distance")),
             " ".join(str(part) for part in note if part), run.id,
         ]  # fmt: skip
-        writer.writerow([_cell(cell) for cell in cells])
+        writer.writerow([cell(one) for one in cells])
     return b"\xef\xbb\xbf" + out.getvalue().encode("utf-8", "replace")
 
 
@@ -73,11 +72,3 @@ def _dict(value: object) -> dict[str, Any]:
 
 def _number(value: object) -> float | None:
     return round(float(value), 6) if isinstance(value, int | float) and not isinstance(value, bool) else None
-
-
-def _cell(value: object) -> object:
-    """A number, or text on one line. An apostrophe goes before what a spreadsheet would run (OWASP, CSV injection)."""
-    if value is None or isinstance(value, float):
-        return value
-    text = "".join(c if c.isprintable() else " " for c in str(value)[:LONGEST])
-    return f"'{text}" if text.lstrip().startswith(FORMULA) else text

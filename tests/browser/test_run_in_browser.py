@@ -161,7 +161,7 @@ def test_the_toolbar_changes_the_figure_in_place(tab: Tab, live: Live) -> None:
     page.keyboard.press("Escape")
     page.keyboard.press("Escape")
     expect(box).to_be_hidden()
-    page.get_by_role("link", name="Runs").first.click()  # and back: all is remembered
+    page.get_by_test_id("stSidebarNav").get_by_role("link", name="Runs", exact=True).click()  # all is kept
     expect(page).not_to_have_url(re.compile("/run"))
     page.go_back()
     page.wait_for_function(f"document.querySelector('{PLOT}')?.layout?.xaxis.title.text === 'step'")

@@ -84,7 +84,7 @@ def test_ticks_belong_to_runs_and_deleting_can_be_undone_on_return(tab: Tab, ser
     assert sorted(Run(path).notes()["name"] for path in list_run_dirs(server.runs))[-3:-1] == ["run 08", "run 11"]
     page.get_by_role("link", name="New run").first.click()
     expect(page.get_by_role("heading", name="New run", exact=True)).to_be_visible()
-    page.get_by_role("link", name="Runs", exact=True).click()
+    page.get_by_test_id("stSidebarNav").get_by_role("link", name="Runs", exact=True).click()
     tab.button("runs_undo").click()
     expect(cells(tab, 2)).to_have_count(N)
     expect(bar(tab)).to_have_count(0)
@@ -116,7 +116,7 @@ def test_filters_are_in_the_link_and_back_takes_one_away(tab: Tab, open_tab: Cal
     # and through the navigation it is as it was left
     other.page.get_by_role("link", name="New run").first.click()
     expect(other.page).to_have_url(re.compile("/new_run"))
-    other.page.get_by_role("link", name="Runs", exact=True).click()
+    other.page.get_by_test_id("stSidebarNav").get_by_role("link", name="Runs", exact=True).click()
     expect(cells(other, 2)).to_have_count(N // 2)
     expect(other.page).to_have_url(re.compile("metric=accuracy"))
 
@@ -163,7 +163,7 @@ def test_an_ended_run_is_said_once_on_any_page(tab: Tab, server: Server) -> None
     change(live, state="failed", error="out of memory", finished=time.time())
     expect(page.get_by_test_id("stToast")).to_contain_text("**live** failed: out of memory")
     page.wait_for_function("window.told.length > 0")
-    page.get_by_role("link", name="Runs", exact=True).click()
+    page.get_by_test_id("stSidebarNav").get_by_role("link", name="Runs", exact=True).click()
     expect(cells(tab, 1).first).to_have_text("✕ failed")
     assert page.evaluate("window.told") == ["**live** failed: out of memory"]
 
@@ -212,7 +212,7 @@ def test_a_run_is_opened_by_its_name_and_several_are_compared(tab: Tab, runs: li
     tab.open("/")
     page.locator(".st-key-runs_table .dvn-scroller").click(position={"x": 210, "y": 38 + 35 * 2 + 17})
     expect(page).to_have_url(re.compile(f"/run\\?run={runs[-3].name}"))
-    page.get_by_role("link", name="Runs", exact=True).click()
+    page.get_by_test_id("stSidebarNav").get_by_role("link", name="Runs", exact=True).click()
     expect(cells(tab, 2)).to_have_count(N)
     tick(tab, 0)
     expect(bar(tab)).to_contain_text("run 11")

@@ -189,6 +189,20 @@ def test_a_table_holds_the_chosen_images_in_their_order(client: TestClient, run:
     assert frame[list(labels)].to_numpy().tolist() == labels.to_numpy().tolist()
 
 
+def test_nothing_in_a_table_is_run_by_a_spreadsheet(client: TestClient, run: Run) -> None:
+    samples = run.samples()
+    assert samples is not None
+    one = samples.index[0]
+    samples["patient_id"] = samples["sample_id"]
+    samples.loc[one, ["path", "patient_id"]] = ["=1+1.png", "\u00a0@SUM(A1)"]
+    samples.to_parquet(run.dir / layout.SAMPLES)
+    text = client.post(f"/export/{run.id}/csv", json={"ids": [samples.loc[one, "sample_id"]]}).content.decode()
+    frame = pd.read_csv(io.StringIO(text), dtype=str)
+    assert frame.loc[0, "path"] == "'=1+1.png"
+    assert frame.loc[0, "patient_id"].startswith("'")
+    assert not any(field.lstrip().startswith(("=", "+", "@")) for field in text.replace("\n", ",").split(","))
+
+
 def test_a_contact_sheet_shows_the_chosen_images_with_their_maps(
     client: TestClient, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
