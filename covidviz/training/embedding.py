@@ -27,11 +27,11 @@ from covidviz.store.reader import Run
 from covidviz.training import devices
 from covidviz.training.batches import Images, slices, to_input
 from covidviz.training.devices import Device, resolve
-from covidviz.training.engine import evaluation_batch
 from covidviz.training.features import cut, features
 from covidviz.training.image_cache import content_key
 from covidviz.training.inference import load_model
 from covidviz.training.models import sequence
+from covidviz.training.scoring import evaluation_batch
 
 __all__ = ["FEWEST", "MOST", "make_map", "penultimate", "placed"]
 

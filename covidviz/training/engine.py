@@ -10,7 +10,6 @@ import time
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -37,10 +36,13 @@ from covidviz.training.image_cache import content_key
 from covidviz.training.losses import Criterion, make_criterion
 from covidviz.training.models import build, changing_names, train_mode
 from covidviz.training.optim import make_optimizer, set_learning_rates
+from covidviz.training.progress import Work
+from covidviz.training.scoring import evaluate, evaluation_batch, probabilities
+from covidviz.training.spared import Spared
 from covidviz.training.tensorboard import Curves
 from covidviz.training.weights import StartingWeights
 
-__all__ = ["Stopped", "Training", "Work", "evaluate", "evaluation_batch", "probabilities"]
+__all__ = ["Stopped", "Training"]
 
 RECORD_S = 0.5
 
@@ -482,137 +484,3 @@ class Training:
                 fits //= 2
         what = f"the memory of {self.device.title} is too small for batch_size {size}"
         return f"{what}; batch_size {fits} fits" if fits else f"{what}, even for batch_size 1; try a smaller image_size"
-
-
-class Spared:
-    """What was kept of the frozen part of the network, and the time it spares: for status.json and the log."""
-
-    def __init__(self, config: TrainConfig, before: str) -> None:
-        """
-        Args:
-            before: name of the first step that learns.
-        """
-        self.config, self.before = config, before
-        self.splits: dict[str, dict[str, Any]] = {}
-
-    def add(self, split: str, found: Features, *, new: bool) -> None:
-        """The features of a split are used, computed now (`new`) or found in the cache."""
-        self.splits[split] = {
-            "images": len(found),
-            "variants": found.variants,
-            "bytes": found.bytes,
-            "computed": new,
-            "seconds": found.seconds,
-            "key": found.key,
-        }
-
-    def saved(self, epochs: int) -> float | None:
-        """Seconds that running the frozen part in each of so many epochs would have taken more; None where unknown."""
-        saved = 0.0
-        for name, kept in self.splits.items():
-            if kept["seconds"] is None:
-                return None
-            once = kept["seconds"] / kept["variants"]
-            passes = {"train": epochs * (1 + self.config.train_eval), "val": epochs, "test": 0}[name] + 1
-            saved += passes * once - (kept["seconds"] if kept["computed"] else 0.0)
-        return max(0.0, saved)
-
-    def document(self, epochs: int | None = None) -> dict[str, Any] | None:
-        """For status.json, after so many epochs (default: the planned ones); None where nothing is kept."""
-        if not self.splits:
-            return None
-        saved = self.saved(self.config.epochs if epochs is None else epochs)
-        size = sum(kept["bytes"] for kept in self.splits.values())
-        saved_s = None if saved is None else round(saved, 1)
-        return {"before": self.before, "bytes": size, "saved_s": saved_s, "splits": self.splits}
-
-    def sentence(self) -> str:
-        """For the log."""
-        what = ", ".join(f"{name} {'computed' if kept['computed'] else 'found'}" for name, kept in self.splits.items())
-        size, saved = sum(kept["bytes"] for kept in self.splits.values()), self.saved(self.config.epochs)
-        spares = f", saves about {saved:.1f} s in {self.config.epochs} epochs" if saved else ""
-        return f"frozen part before {self.before}: {what} ({size / 1e6:,.1f} MB in the cache{spares})"
-
-
-class Work:
-    """How much of the run is done, counted in images that pass through the network."""
-
-    BACKWARD = 2.0  # a backward pass costs about two forward passes
-    EXPLAIN = 1.2
-
-    def __init__(self, config: TrainConfig, n: dict[str, int]) -> None:
-        """
-        Args:
-            n: images per split.
-        """
-        layers = MODELS[config.model].layer_names
-        learning = {name for named in config.trainable_layers for name in layers if f"{named}.".startswith(f"{name}.")}
-        self.train = n["train"] * (1 + self.BACKWARD * len(learning) / len(layers))
-        self.epoch = self.train + n["val"] + (n["train"] if config.train_eval else 0)
-        self.total = config.epochs * self.epoch + sum(n.values()) + self.EXPLAIN * (n["val"] + n["test"])
-        self.before = self.current = 0.0
-        self.first: tuple[float, float] | None = None
-
-    def skip_epochs(self, epochs: int) -> None:
-        """Count this many epochs as done."""
-        self.before, self.current = epochs * self.epoch, 0.0
-
-    def enter(self, amount: float) -> None:
-        """Something of this amount begins, and what ran before is done."""
-        self.before += self.current
-        self.current = amount
-
-    def at(self, share: float) -> tuple[float, float | None]:
-        """(progress of the run 0..1, seconds to go or None) when this share of what runs is done."""
-        now, progress = time.monotonic(), min(1.0, (self.before + share * self.current) / self.total)
-        if self.first is None:
-            self.first = (now, progress)
-        gained = progress - self.first[1]
-        return progress, (now - self.first[0]) * (1 - progress) / gained if gained > 0 else None
-
-
-def probabilities(logits: Tensor, task: str) -> Tensor:
-    """float32 [N, C]: softmax over the classes, or the sigmoid of each."""
-    return logits.float().softmax(dim=1) if task == "single-label" else logits.float().sigmoid()
-
-
-def evaluate(
-    forward: Callable[[Tensor], Tensor],
-    inputs: Pixels | Features,
-    labels: NDArray[np.int8],
-    criterion: Criterion,
-    task: str,
-    device: Device,
-    batch_size: int,
-    on_progress: Callable[[int, int], None] | None = None,
-) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Probabilities and losses of all images in order, never augmented.
-
-    Args:
-        forward: from a batch of `inputs` to logits, in evaluation mode.
-        labels: 0/1, [N, C].
-        batch_size: images at once, such as `evaluation_batch`.
-        on_progress: called with (images done, N).
-
-    Returns:
-        (float32 [N, C], float32 [N]).
-    """
-    n = len(inputs)
-    parts = slices(n, batch_size)
-    targets = send(labels.astype(np.float32), device.device)
-    prob, loss = torch.zeros_like(targets), torch.zeros(n, device=device.device)
-    batches = inputs.batches([np.arange(part.start, part.stop) for part in parts])
-    with torch.inference_mode():
-        for part, batch in zip(parts, batches, strict=True):
-            with device.autocast():
-                logits = forward(batch)
-            prob[part], loss[part] = probabilities(logits, task), criterion(logits, targets[part])
-            if on_progress is not None:
-                on_progress(part.stop, n)
-    return prob.cpu().numpy(), loss.cpu().numpy()
-
-
-def evaluation_batch(image_size: int, device: Device) -> int:
-    """Images at once where nothing is kept for a backward pass; VGG-16 then needs about 1 GB on the CPU."""
-    pixels = (4 if device.device.type == "cuda" else 1) * 32 * 224**2
-    return max(1, min(256, pixels // image_size**2))

@@ -30,9 +30,9 @@ from covidviz.store.thresholds import read_thresholds
 from covidviz.training import checkpoint
 from covidviz.training.batches import slices, to_input
 from covidviz.training.devices import Device, resolve
-from covidviz.training.engine import evaluation_batch, probabilities
 from covidviz.training.features import Cut, cut, memory_order
 from covidviz.training.losses import make_criterion
+from covidviz.training.scoring import evaluation_batch, probabilities
 
 __all__ = ["Predictor", "evaluate_run", "load_model", "predict_images"]
 

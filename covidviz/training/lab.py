@@ -28,13 +28,13 @@ from covidviz.store.summary import better
 from covidviz.training import devices
 from covidviz.training.batches import epoch_order, slices
 from covidviz.training.dataset import load_dataset
-from covidviz.training.engine import evaluation_batch, probabilities
 from covidviz.training.features import Features, cut, features
 from covidviz.training.fused import FusedHead, draw_masks, fits
 from covidviz.training.image_cache import content_key
 from covidviz.training.losses import make_criterion
 from covidviz.training.models import build, make_head
 from covidviz.training.optim import make_optimizer, set_learning_rates
+from covidviz.training.scoring import evaluation_batch, probabilities
 
 __all__ = ["MODELS_OF_LAB", "Epoch", "LabData", "LabSplit", "check", "key_of", "open_lab", "train"]
 

@@ -28,9 +28,9 @@ from covidviz.store import layout
 from covidviz.store.reader import Run
 from covidviz.training.batches import to_input
 from covidviz.training.beside import beside
-from covidviz.training.engine import probabilities
 from covidviz.training.inference import Predictor
 from covidviz.training.nearest import Neighbours, channels_of, pooled
+from covidviz.training.scoring import probabilities
 from covidviz.training.shelf import all_cores, progress
 
 __all__ = ["PICTURE", "Predicting"]

@@ -23,8 +23,9 @@ from covidviz.store.status import read_status
 from covidviz.training import batches, checkpoint
 from covidviz.training.alarms import validation_alarms
 from covidviz.training.batches import epoch_order
-from covidviz.training.engine import Training, Work
+from covidviz.training.engine import Training
 from covidviz.training.models import build
+from covidviz.training.progress import Work
 from covidviz.training.worker import work
 
 MakeRun = Callable[..., Path]
