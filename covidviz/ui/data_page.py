@@ -189,11 +189,9 @@ def _doctor(path: Path, text: str, column: str, manifest: Manifest, version: obj
             st.subheader("What the data doctor says", anchor=False, width="content")
             if found is not None:
                 st.caption(md(f"checked {ago(found.created)} in {duration(found.seconds)}"), width="stretch")
-            elif not busy:
-                st.caption("not checked yet", width="stretch")
-            if not busy:
-                st.button("Check again" if found is not None else "Check", key="data_again", icon=":material/refresh:",
-                          type="tertiary", on_click=_again, args=(path, column))  # fmt: skip
+            if found is not None and not busy:
+                st.button("Check again", key="data_again", icon=":material/refresh:", type="tertiary",
+                          on_click=_again, args=(path, column))  # fmt: skip
         if task is not None:
             said = task.line or "starting"
             st.progress(task.share or 0.0, text=md(f"Checking in the background … {shorten(said, 100)}"))
@@ -205,9 +203,19 @@ def _doctor(path: Path, text: str, column: str, manifest: Manifest, version: obj
     if found is None:
         if busy:
             st.caption("You can go on meanwhile: train, or leave this page. The results appear here by themselves.")
+        else:
+            _not_checked(path, column)
         return
     _verdict(found)
     _lines(path, text, column, manifest, version, found)
+
+
+def _not_checked(path: Path, column: str) -> None:
+    """What would be asked, and the button that asks."""
+    st.markdown("Not checked yet. Each image is looked at once, in the background:")
+    st.markdown("\n".join(f"- {md(title)}" for title in CHECKS.values()))
+    st.button("Check this dataset", key="data_check", icon=":material/stethoscope:", type="primary",
+              on_click=_again, args=(path, column))  # fmt: skip
 
 
 def _busy(path: Path, column: str) -> bool:

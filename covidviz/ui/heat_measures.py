@@ -47,6 +47,7 @@ class Measured:
     masks: how many images have a lung mask from each of `SOURCES`; None where nobody looked for lungs yet.
     lesions: whether the dataset says where lesions are.
     left_out: images beyond `LIMIT`.
+    side: points of a map along its shorter side.
     """
 
     sample_id: NDArray[np.str_]
@@ -54,6 +55,7 @@ class Measured:
     masks: dict[str, int] | None
     lesions: bool
     left_out: int
+    side: int
 
 
 @dataclass(frozen=True)
@@ -132,9 +134,9 @@ def _measured(folder_: str, split: str, heat: str, masks: tuple[Any, ...]) -> Me
     if known is not None:
         counted = np.bincount(known[0].source, minlength=len(SOURCES))
         sources = {name: int(n) for name, n in zip(SOURCES, counted, strict=True)}
-    return Measured(
-        np.asarray(ids, dtype=np.str_), _joined(parts), sources, known is not None and known[0].lesions_known, left_out
-    )
+    lesions = known is not None and known[0].lesions_known
+    side = min(maps.maps.shape[-2:])
+    return Measured(np.asarray(ids, dtype=np.str_), _joined(parts), sources, lesions, left_out, side)
 
 
 def _part(maps: NDArray[np.float16], ids: Sequence[str], known: tuple[Masks, dict[str, int]] | None) -> Measures:

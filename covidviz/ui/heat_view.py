@@ -27,6 +27,7 @@ MASKS = {
     "pspnet": "were found by torchxrayvision's PSPNet",
     "classical": "were found by a simple rule, right in 5 of 6 X-rays: see the outline in the detail view of an image",
 }
+COARSE = 3  # points along a side; with fewer each of them holds as much border as any other
 VERDICTS = {"yes": ("✓ yes", "green"), "partly": ("~ partly", "orange"), "no": ("✕ no", "red")}
 
 
@@ -81,7 +82,13 @@ def _shares(run: Run, found: Results, split: str, intervals: bool, numbers: Meas
     if not of:
         st.info("None of the images of this split has both a prediction and a heat map.", icon=":material/info:")
         return
-    if of[0].kind == "all":
+    if numbers.side < COARSE:
+        st.info(
+            f"These heat maps have {numbers.side} x {numbers.side} points, too few to tell border and corners from the "
+            "rest. Train with larger images to see where the network looks.",
+            icon=":material/grid_view:",
+        )
+    elif of[0].kind == "all":
         st.markdown(md(sentence(of[0])))
     heat_shares(rows_of(of), intervals=intervals, key="heat_shares")
     _masks(run, split, numbers)

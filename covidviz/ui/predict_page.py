@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Sequence
+from pathlib import PurePosixPath
 
 import streamlit as st
 
@@ -15,7 +17,7 @@ from covidviz.ui import lab_answers, nav, queries, state
 from covidviz.ui.components.predict import predict
 from covidviz.ui.text import md, shorten
 
-__all__ = ["body"]
+__all__ = ["body", "examples"]
 
 
 def body(run: Run) -> None:
@@ -37,9 +39,24 @@ def body(run: Run) -> None:
             "side": config.image_size,
             "limit_mb": int(st.get_option("server.maxUploadSize")),
             "token": lab_answers.token(),
+            "examples": examples(run, config.classes),
         },
         key="predict",
     )
+
+
+def examples(run: Run, classes: Sequence[str]) -> list[dict[str, str]]:
+    """One image of each class that the run did not learn from, of test or else validation: `name` and `url`."""
+    samples = run.samples()
+    for split in ("test", "val"):
+        rows = samples[samples["split"] == split] if "split" in samples else samples
+        firsts = [rows[rows[label] == 1].head(1) for name in classes if (label := f"label_{name}") in rows]
+        if found := {str(one["sample_id"].iloc[0]): str(one["path"].iloc[0]) for one in firsts if len(one)}:
+            return [
+                {"name": PurePosixPath(path).name, "url": f"/img/{run.id}/{sample}.f.webp"}
+                for sample, path in found.items()
+            ]
+    return []
 
 
 def _not_yet(run: Run) -> None:

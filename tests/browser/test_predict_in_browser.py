@@ -123,6 +123,12 @@ def test_images_are_looked_at_and_compared_with_training(tab: Tab, trained: Run)
     expect(tab.page.locator(".predict")).to_have_count(0)
     tab.page.get_by_role("link", name="Predict").first.click()
     expect(ready(tab, 2).nth(0).locator("h3")).to_have_text(known.name)
+    # who has no image at hand
+    tab.page.get_by_role("button", name="Clear").click()
+    tab.page.get_by_role("button", name="Try some of its test images").click()
+    tests = samples[samples["split"] == "test"]
+    names = {Path(path).name for path in tests["path"]}
+    assert set(ready(tab, len(config.classes)).locator("h3").all_inner_texts()) <= names
     assert not list(Path(tempfile.gettempdir()).glob("covidviz-upload-*/image*"))
 
 

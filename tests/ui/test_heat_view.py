@@ -7,6 +7,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from explored import finished_run
 from streamlit.testing.v1 import AppTest
@@ -114,3 +115,14 @@ def test_the_sanity_check_and_its_badge(run: Run, started: list[tuple[str, ...]]
         at = page(run)
         assert word in texts(at)
         assert f"{last:.2f} once every layer is" in texts(at)
+
+
+def test_maps_of_few_points_say_nothing_about_the_border(run: Run) -> None:
+    path = run.dir / layout.CAMS / "val.npz"
+    with np.load(path) as file:
+        arrays = dict(file)
+    arrays["maps"] = arrays["maps"][..., :2, :2]
+    np.savez(path, **arrays)
+    said = texts(page(run))
+    assert "2 x 2 points, too few" in said
+    assert "Of the heat" not in said

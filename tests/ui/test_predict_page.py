@@ -100,6 +100,17 @@ def left(tmp_path: Path) -> list[str]:
 # --- the page
 
 
+def test_an_example_of_each_class_is_offered_that_was_not_learned_from(run: Run) -> None:
+    samples = run.samples()
+    found = predict_page.examples(run, ["covid19", "normal", "pneumonia", "gone"])
+    ids = [one["url"].removeprefix(f"/img/{run.id}/").removesuffix(".f.webp") for one in found]
+    rows = samples.set_index("sample_id").loc[ids]
+    assert set(rows["split"]) == {"test"}
+    assert [rows[f"label_{name}"].iloc[k] for k, name in enumerate(("covid19", "normal", "pneumonia"))] == [1, 1, 1]
+    samples[samples["split"] == "train"].to_parquet(run.dir / layout.SAMPLES)
+    assert predict_page.examples(Run(run.dir), ["covid19"]) == []
+
+
 def page(**query: str) -> AppTest:
     at = AppTest.from_file(str(MAIN), default_timeout=60)
     for key, value in query.items():

@@ -23,6 +23,7 @@ class Predict {
       this.add([...input.files]);
       input.value = ""; // the same file may be chosen again
     };
+    this.find(".examples").onclick = () => this.examples();
     this.find(".halt").onclick = () => this.halt();
     this.find(".again").onclick = () => this.again();
     this.find(".clear").onclick = () => this.clear();
@@ -55,6 +56,7 @@ class Predict {
     const settings = JSON.stringify(asked);
     this.headers = { "X-Covidviz-Token": token, "X-Covidviz-Session": (this.session ||= `p${Math.random().toString(36).slice(2)}`) };
     this.find(".invite").textContent = `or drop them here: PNG, JPEG, WebP, BMP, TIFF, GIF or DICOM, up to ${data.limit_mb} MB each. They stay on the server only while they are looked at.`;
+    this.find(".examples").hidden = !data.examples.length;
     if (this.settings !== settings) {
       const items = before ? this.items : LEFT.items || [];
       this.settings = settings;
@@ -104,6 +106,19 @@ class Predict {
     }
     this.trouble(said.join(" "));
     this.begin();
+  }
+
+  async examples() {
+    const button = this.find(".examples");
+    button.disabled = true;
+    const files = await Promise.all(this.data.examples.map(async ({ name, url }) => {
+      const answer = await fetch(url).catch(() => null);
+      return answer?.ok ? new File([await answer.blob()], name) : null;
+    }));
+    button.disabled = false;
+    const there = files.filter(Boolean);
+    this.add(there);
+    if (there.length < files.length) this.trouble("Some images of the dataset are not where they were.");
   }
 
   fail(item, words) {
