@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from explored import make_dataset
 from PIL import Image
 from sklearn.metrics import roc_auc_score
 from synthetic import CLASSES, write_synthetic_run
@@ -160,6 +161,20 @@ def test_labels_that_contradict_each_other(tmp_path: Path) -> None:
 
 
 # ---- what is remembered
+
+
+def test_a_check_that_fails_leaves_the_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(*_: object) -> None:
+        raise ZeroDivisionError("division by zero")
+
+    monkeypatch.setattr("covidviz.data.doctor.shortcuts.file_traits", fails)
+    report = diagnose(make_dataset(tmp_path / "noise", 18))
+    assert [check.id for check in report.checks] == list(CHECKS)
+    failed = report.check("file-traits")
+    assert failed is not None
+    assert failed.details == {"error": "ZeroDivisionError: division by zero"}
+    assert "could not be done" in failed.summary
+    assert sum("error" in check.details for check in report.checks) == 1
 
 
 def test_a_report_is_known_until_the_data_change(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -57,21 +58,28 @@ def diagnose(data: str | Path, split_column: str = "split", *, tell: Tell | None
     )  # fmt: skip
     pairs = [*same, *((twin.a, twin.b) for twin in near)]
     together = joined(one.n, pairs, one.patients)
-    checks: list[Check] = [
-        duplicates.exact_duplicates(one, same),
-        duplicates.near_duplicates(one, near),
-        patients.patient_overlap(one),
-        labels.label_encoding(one),
-        suspects.label_suspects(
+    checks = [
+        _done("exact-duplicates", lambda: duplicates.exact_duplicates(one, same)),
+        _done("near-duplicates", lambda: duplicates.near_duplicates(one, near)),
+        _done("patient-overlap", lambda: patients.patient_overlap(one)),
+        _done("label-encoding", lambda: labels.label_encoding(one)),
+        _done("label-suspects", lambda: suspects.label_suspects(
             one, together, lambda share: say(_TWINS + (_LABELS - _TWINS) * share, "questioning labels")
-        ),
-    ]
-    steps = (shortcuts.file_traits, shortcuts.source_shortcut, shortcuts.thumbnail_shortcut, shortcuts.lungs_blanked)
-    for i, step in enumerate(steps):
+        )),
+    ]  # fmt: skip
+    steps = {
+        "file-traits": shortcuts.file_traits, "source-shortcut": shortcuts.source_shortcut,
+        "thumbnail-shortcut": shortcuts.thumbnail_shortcut, "lungs-blanked": shortcuts.lungs_blanked,
+    }  # fmt: skip
+    for i, (id, step) in enumerate(steps.items()):
         say(_LABELS + (_DONE - _LABELS) * i / (len(steps) + 1), "looking for shortcuts")
-        checks.append(step(one, together))
+        checks.append(_done(id, partial(step, one, together)))
     say(_DONE - 0.04, "looking for odd images")
-    checks += [odd.odd_images(one), labels.support(one), groups.subgroups(one)]
+    checks += [
+        _done("odd-images", lambda: odd.odd_images(one)),
+        _done("support", lambda: labels.support(one)),
+        _done("subgroups", lambda: groups.subgroups(one)),
+    ]
     order = list(CHECKS)
     report = Report(
         key, str(data), split_column, time.time(), round(time.monotonic() - began, 2), one.n, list(one.classes),
@@ -83,6 +91,15 @@ def diagnose(data: str | Path, split_column: str = "split", *, tell: Tell | None
         keep(report)
     say(1.0, "done")
     return report
+
+
+def _done(id: str, check: Callable[[], Check]) -> Check:
+    """The check; or that it could not be done, where its numbers fail it: the other eleven are worth having."""
+    try:
+        return check()
+    except (ArithmeticError, LookupError, ValueError) as error:
+        why = f"{type(error).__name__}: {error}"
+        return Check(id, "note", f"This check could not be done ({why}).", details={"error": why})
 
 
 def _leaks(data: Dataset, same: list[tuple[int, int]], near: list[tuple[int, int]]) -> dict[str, list[str]]:
