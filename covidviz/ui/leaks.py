@@ -13,7 +13,7 @@ from covidviz.evaluation.bootstrap import Interval
 from covidviz.evaluation.leaks import Leaks, Rescored, leaks, rescored
 from covidviz.store import layout
 from covidviz.store.reader import Run
-from covidviz.ui import datasets, doctor, nav, queries
+from covidviz.ui import datasets, doctor, nav, queries, state
 from covidviz.ui.metric_names import metric_name
 from covidviz.ui.results import results, versions
 from covidviz.ui.text import md, number
@@ -38,12 +38,17 @@ def _say(run: Run, split: str, found: Leaks) -> None:
         with st.container(horizontal=True, vertical_alignment="center", gap="small"):
             st.markdown(f":orange[:material/warning:] {md(sentence(found, split))}", width="stretch")
             _see(run, found)
-            on = st.toggle("Score without them", key="run_clean", disabled=len(found.ids) == found.n,
-                           persist_state="session")  # fmt: skip
+            on = state.get("clean", ("1",)) is not None
+            st.session_state["run_clean"] = on
+            st.toggle("Score without them", key="run_clean", disabled=len(found.ids) == found.n, on_change=_switched)
         if len(found.ids) == found.n:
             st.caption("No image is left to score: none of these numbers is about new patients.")
         elif on:
             _table(_rescored(run, split, found.ids))
+
+
+def _switched() -> None:
+    state.link(clean="1" if st.session_state["run_clean"] else None)
 
 
 def sentence(found: Leaks, split: str) -> str:

@@ -10,7 +10,7 @@ from covidviz.store.layout import is_run_id
 __all__ = ["KEYS", "arrive", "asked_run", "current_run", "get", "known_run", "link", "params", "visit"]
 
 KEYS = ("run", "split", "cell", "order", "seed", "cls", "pred", "source", "epoch", "fate", "area", "view", "k", "t",
-        "cost", "img", "runs", "metric", "a", "b")  # fmt: skip
+        "cost", "img", "runs", "metric", "a", "b", "from", "f", "clean")  # fmt: skip
 
 
 def get(key: str, accepted: object = None, default: str | None = None) -> str | None:

@@ -57,6 +57,7 @@ def test_patients_in_train_are_counted_and_left_out(runs: Path, folders: Path) -
     assert "5 of 12 test images show a patient of the training part." in said(at)
     assert "|" not in said(at)
     at.toggle("run_clean").set_value(True).run()
+    assert at.query_params["clean"] == "1"  # the link shows the same scores
     table = said(at)
     assert "all 12" in table
     assert "without them 7" in table
