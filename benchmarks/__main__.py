@@ -22,7 +22,7 @@ from pathlib import Path
 # Before torch is loaded, as a training process has it.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
-from benchmarks.gates import gpu, heatmaps, images, lab, predictions, training, viewer
+from benchmarks.gates import evidence, gpu, heatmaps, images, lab, predictions, training, viewer
 from benchmarks.gates.row import GATES, Part, Row, Settings, held, use
 from benchmarks.table import machine, markdown
 
@@ -36,6 +36,7 @@ PARTS: dict[str, Part] = {
     "runs": viewer.opening,
     "cam": heatmaps.speed,
     "cam-memory": heatmaps.memory,
+    "evidence": evidence.pages,
     "exactness": training.exactness,
     "steady": training.steady,
     "a-resnet18": training.case("resnet18", "head"),

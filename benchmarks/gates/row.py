@@ -59,6 +59,7 @@ GATES = {
     "thresholds": Gate(1000),
     "thresholds difference": Gate(0, at_most=True),
     "bootstrap": Gate(800),
+    "threshold slider": Gate(0.1, at_most=True),  # seconds
     "checkpoint": Gate(0.01, 0.003, at_most=True),
 }
 
