@@ -2,7 +2,7 @@
 
 Commands: `demo RUNS_DIR`, `phantoms OUT SIZE`, `explain RUN_DIR SPLIT SAMPLE...`, `map RUN_DIR`,
 `explain-otherwise RUN_DIR SPLIT SAMPLE METHOD...`, `masks RUN_DIR SPLIT`, `sanity RUN_DIR`,
-`doctor DATASET SPLIT_COLUMN`.
+`doctor DATASET SPLIT_COLUMN`, `report FILE report|card ids|no-ids TITLE RUN_DIR...`.
 Each prints how far it is, line by line, for `covidviz.ui.tasks` to follow; an error is its last line.
 """
 
@@ -56,11 +56,23 @@ def main(arguments: list[str]) -> int:
                 make_map(Path(run_dir), tell=lambda what, done, n: _tell(f"{what}: {100 * done // max(1, n)} %"))
             case ["doctor", data, split_column]:
                 _doctor(data, split_column)
+            case ["lesson", number, runs_dir]:
+                from covidviz.lessons import LESSONS
+                from covidviz.lessons.runs import submit_missing
+
+                submit_missing(LESSONS[int(number)], Path(runs_dir), _tell)
+            case ["report", out, ("report" | "card") as what, ("ids" | "no-ids") as ids, title, *run_dirs] if run_dirs:
+                _tell("reading the runs")
+                from covidviz.report.make import make_report
+                from covidviz.report.options import Options
+
+                options = Options(title, ids == "ids", what == "card")
+                make_report([Path(one) for one in run_dirs], Path(out), options, tell=_tell)
             case _:
                 accepted = (
                     "demo RUNS_DIR, phantoms OUT SIZE, explain RUN_DIR SPLIT SAMPLE..., map RUN_DIR, "
                     "explain-otherwise RUN_DIR SPLIT SAMPLE METHOD..., masks RUN_DIR SPLIT, sanity RUN_DIR, "
-                    "doctor DATASET SPLIT_COLUMN"
+                    "doctor DATASET SPLIT_COLUMN, report FILE report|card ids|no-ids TITLE RUN_DIR..."
                 )
                 _tell(f"{' '.join(arguments)!r} given, accepted: {accepted}")
                 return 2

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from covidviz.ui.metric_names import PER_CLASS, metric_name
+from covidviz.evaluation.metric_names import PER_CLASS, metric_name
 from covidviz.ui.text import shorten
 
 __all__ = [

@@ -13,14 +13,14 @@ import streamlit as st
 
 from covidviz.catalog import LOSSES
 from covidviz.config import TrainConfig
+from covidviz.evaluation.metric_names import OVERALL, PER_CLASS, metric_name
+from covidviz.evaluation.shares import class_rows
 from covidviz.store import layout
 from covidviz.store.index import RunSummary
 from covidviz.store.reader import Run
 from covidviz.store.summary import better, is_number
 from covidviz.ui import queries, wording
-from covidviz.ui.components.scores import class_rows
 from covidviz.ui.fields import LABELS
-from covidviz.ui.metric_names import OVERALL, PER_CLASS, metric_name
 from covidviz.ui.results import SPLIT_TITLES, Results, measured, results, spread
 from covidviz.ui.text import number, shorten
 

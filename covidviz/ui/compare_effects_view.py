@@ -7,13 +7,13 @@ from typing import Any
 
 import streamlit as st
 
+from covidviz.evaluation.effects import Ladder, Noise, effect_of, ladders, noise_of, summary_of
+from covidviz.evaluation.metric_names import OVERALL, PER_CLASS, metric_name
 from covidviz.store.index import RunSummary
 from covidviz.ui import queries
 from covidviz.ui.compare_data import Compared, isolated
-from covidviz.ui.compare_effects import Ladder, Noise, effect_of, ladders, noise_of, summary_of
 from covidviz.ui.components.ladders import ladders as draw
 from covidviz.ui.fields import LABELS
-from covidviz.ui.metric_names import OVERALL, PER_CLASS, metric_name
 from covidviz.ui.text import md, number, shorten
 
 __all__ = ["slider_effects"]

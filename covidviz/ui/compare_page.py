@@ -12,6 +12,7 @@ from covidviz.ui.compare_data import MAX_RUNS, Compared, isolated
 from covidviz.ui.compare_effects_view import slider_effects
 from covidviz.ui.compare_parallel import parallel
 from covidviz.ui.compare_verdict import verdict_and_flips
+from covidviz.ui.report_view import report_button
 from covidviz.ui.text import ago, md, shorten, state_text
 
 __all__ = ["body"]
@@ -25,7 +26,8 @@ def body() -> None:
     """The whole page."""
     known = {summary.run_id: summary for summary in queries.index().refresh()}
     chosen, unknown = compare_data.named_in(st.query_params.get("runs"), known)
-    st.title("Compare", anchor=False)
+    head = st.container(horizontal=True, vertical_alignment="center", key="compare_head")
+    head.title("Compare", anchor=False, width="stretch")
     st.html(nav.ASSETS / "compare.css")
     if not known:
         st.info("There are no runs yet.", icon=":material/info:")
@@ -34,6 +36,9 @@ def body() -> None:
     _picker(known, chosen[:MAX_RUNS])
     _say_left_out(unknown, chosen[MAX_RUNS:])
     runs = compare_data.compared(chosen[:MAX_RUNS], known)
+    if any(one.summary.state == "completed" for one in runs):
+        with head:
+            report_button([one.id for one in runs], key="compare_report")
     if len(runs) < 2:
         _invite(known, runs)
         return

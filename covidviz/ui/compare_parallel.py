@@ -10,6 +10,7 @@ from typing import Any
 import streamlit as st
 
 from covidviz.config import TrainConfig, knob
+from covidviz.evaluation.metric_names import metric_name
 from covidviz.store.summary import is_number
 from covidviz.ui import queries, wording
 from covidviz.ui.charts import plotly_text
@@ -17,7 +18,6 @@ from covidviz.ui.compare_data import Compared
 from covidviz.ui.compare_figures import COLOURS
 from covidviz.ui.components.plot import plot
 from covidviz.ui.fields import LABELS
-from covidviz.ui.metric_names import metric_name
 from covidviz.ui.text import shorten
 
 __all__ = ["parallel", "parallel_figure"]

@@ -8,12 +8,12 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
+from covidviz.evaluation.metric_names import metric_name
 from covidviz.ui import compare_data, nav, queries, state
 from covidviz.ui.compare_data import MARK, Compared, Judged
 from covidviz.ui.compare_figures import Curves, curves_figure
 from covidviz.ui.components.matrix import Show, deepest, difference, matrix, matrix_groups
 from covidviz.ui.components.plot import plot
-from covidviz.ui.metric_names import metric_name
 from covidviz.ui.results import SPLIT_TITLES
 from covidviz.ui.text import md, percent, state_text
 

@@ -13,7 +13,7 @@ import pandas as pd
 from covidviz.data.doctor import Check, Report
 from covidviz.data.doctor.report import LISTED
 from covidviz.data.manifest import Manifest
-from covidviz.ui.metric_names import metric_name
+from covidviz.evaluation.metric_names import metric_name
 from covidviz.ui.text import number, percent, shorten
 
 __all__ = ["EACH", "MORE", "WORDS", "paths_of", "view"]

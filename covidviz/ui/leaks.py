@@ -11,10 +11,10 @@ from covidviz.data.manifest import sample_id
 from covidviz.errors import DataError
 from covidviz.evaluation.bootstrap import Interval
 from covidviz.evaluation.leaks import Leaks, Rescored, leaks, rescored
+from covidviz.evaluation.metric_names import metric_name
 from covidviz.store import layout
 from covidviz.store.reader import Run
 from covidviz.ui import datasets, doctor, nav, queries, state
-from covidviz.ui.metric_names import metric_name
 from covidviz.ui.results import results, versions
 from covidviz.ui.text import md, number
 

@@ -10,6 +10,7 @@ import streamlit as st
 from covidviz.store import layout
 from covidviz.store.index import RunSummary
 from covidviz.ui import nav, notes_form, queries, run_actions, runs_table, undo
+from covidviz.ui.report_view import report_button
 from covidviz.ui.text import md, shorten, state_text
 
 __all__ = ["bar"]
@@ -62,6 +63,8 @@ def _buttons(chosen: Sequence[RunSummary]) -> None:
         help=f"Up to {MOST} runs at once." if len(ids) > MOST else None,
     ):  # fmt: skip
         st.switch_page(nav.COMPARE, query_params={"runs": ",".join(ids)})
+    if any(run.state == "completed" for run in chosen):
+        report_button(ids, key="runs_do_report")
     if live:
         st.button(_counted("Stop", live, ids), key="runs_do_stop", icon=":material/stop_circle:",
                   on_click=run_actions.stop, args=(live,))  # fmt: skip

@@ -11,8 +11,8 @@ from typing import Any
 import pyarrow as pa
 import streamlit as st
 
+from covidviz.evaluation.metric_names import metric_name
 from covidviz.ui import runs_link, runs_table
-from covidviz.ui.metric_names import metric_name
 from covidviz.ui.runs_link import View
 from covidviz.ui.runs_table import ARCHIVED, COLUMNS, FIXED, Table
 from covidviz.ui.text import STATES, md, number, shorten, state_text

@@ -18,10 +18,10 @@ import streamlit as st
 from covidviz.catalog import LOSSES, MODELS
 from covidviz.config import TrainConfig
 from covidviz.evaluation.intervals import wilson
+from covidviz.evaluation.metric_names import metric_name
 from covidviz.store.index import RunSummary
 from covidviz.ui import state, wording
 from covidviz.ui.fields import LABELS
-from covidviz.ui.metric_names import metric_name
 from covidviz.ui.runs_link import View
 from covidviz.ui.text import duration, percent, shorten, state_text
 

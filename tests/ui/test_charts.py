@@ -10,9 +10,9 @@ import pandas as pd
 import plotly.graph_objects as go
 import pytest
 
+from covidviz.evaluation.metric_names import metric_name
 from covidviz.ui import charts
 from covidviz.ui.charts import Axis, Look
-from covidviz.ui.metric_names import metric_name
 
 CLASSES = ("covid19", "normal", "pneumonia")
 STEPS = 10  # in an epoch

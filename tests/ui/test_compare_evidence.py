@@ -12,10 +12,10 @@ from explored import make_dataset
 from streamlit.testing.v1 import AppTest
 from synthetic import write_synthetic_run
 
+from covidviz.evaluation.effects import Noise, effect_of, ladders, noise_of
 from covidviz.store import layout
 from covidviz.store.index import RunSummary
 from covidviz.store.reader import Run
-from covidviz.ui.compare_effects import Noise, effect_of, ladders, noise_of
 from covidviz.ui.compare_parallel import parallel_figure
 from covidviz.ui.results import measured, results
 

@@ -8,9 +8,9 @@ import pytest
 from covidviz.evaluation.bootstrap import Interval
 from covidviz.evaluation.intervals import wilson
 from covidviz.evaluation.metrics import classification_metrics, confusion
+from covidviz.evaluation.shares import class_rows
 from covidviz.store.status import Status
 from covidviz.ui.advice import advice
-from covidviz.ui.components.scores import class_rows
 
 CLASSES = ("covid19", "normal", "pneumonia")
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from covidviz.evaluation.metric_names import metric_name
 from covidviz.evaluation.paired import Paired
 from covidviz.evaluation.seeds import deviation
 from covidviz.ui.components import component
-from covidviz.ui.metric_names import metric_name
 
 __all__ = ["forest", "forest_rows"]
 

@@ -10,16 +10,16 @@ from typing import Any
 from covidviz.catalog import LOSSES
 from covidviz.config import TrainConfig
 from covidviz.evaluation.seeds import Effect, deviation, effect, pooled, t_quantile
+from covidviz.setting_names import DEFAULT_LOSS, setting
 from covidviz.store.index import RunSummary
 from covidviz.store.summary import is_number
-from covidviz.ui import wording
 
-__all__ = ["Ladder", "Noise", "Step", "effect_of", "ladders", "noise_of"]
+__all__ = ["Ladder", "Noise", "Step", "effect_of", "ladders", "noise_of", "summary_of"]
 
 # What the numbers are about: runs that differ here are not compared at all.
 SUBJECT = ("data", "split_column", "classes", "task", "label_rule")
 # What does not move a metric, or is not chosen.
-APART = ("seed", "name", "tags", "device", "cache", "critical_class")
+APART = ("seed", "name", "tags", "recipe", "device", "cache", "critical_class")
 SLIDERS = tuple(name for name in TrainConfig.model_fields if name not in (*SUBJECT, *APART))
 
 
@@ -139,7 +139,7 @@ def _ladder(name: str, groups: Sequence[Sequence[RunSummary]], metric: str) -> L
 
 def _title(name: str, value: Any, task: str) -> str:
     given = tuple(value) if isinstance(value, list) else value
-    return wording.setting(name, given, task if task in wording.DEFAULT_LOSS else "single-label")
+    return setting(name, given, task if task in DEFAULT_LOSS else "single-label")
 
 
 def _order(value: Any) -> tuple[int, float, str]:
