@@ -8,14 +8,14 @@ import sys
 import traceback
 from collections.abc import Sequence
 
-from covidviz.commands import cache, data, judge, runs, train
+from covidviz.commands import cache, data, judge, recipes, report, runs, train
 from covidviz.commands.parts import Answer, Parser, tell
 from covidviz.errors import CovidvizError
 
 __all__ = ["main"]
 
 PROG = "python -m covidviz"
-COMMANDS = (train, data, runs, judge, cache)  # in the order of --help
+COMMANDS = (train, recipes, data, runs, judge, report, cache)  # in the order of --help
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -5,11 +5,10 @@ Range, step, unit and help of a field feed the command line, the sliders, the va
 
 from __future__ import annotations
 
-import itertools
 import math
 import re
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, Literal, NamedTuple, get_args
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 from pydantic.fields import FieldInfo
@@ -17,7 +16,7 @@ from pydantic.fields import FieldInfo
 from covidviz.catalog import AUGMENTATIONS, LOSSES, MODELS, OPTIMIZERS, SCHEDULES, TASKS
 from covidviz.errors import ConfigError
 
-__all__ = ["SCHEMA_VERSION", "TrainConfig", "knob", "parse_label_rule", "parse_lr_steps"]
+__all__ = ["SCHEMA_VERSION", "LabelRule", "TrainConfig", "knob", "parse_label_rule", "parse_lr_steps"]
 
 SCHEMA_VERSION = 1
 _LIMITS = ("ge", "gt", "le", "lt", "min_length", "max_length")
@@ -65,7 +64,10 @@ class TrainConfig(BaseModel):
     )
     task: _table(TASKS) = _knob("single-label", "One class per image, or several labels.")  # type: ignore[valid-type]
     label_rule: Annotated[str | None, BeforeValidator(_off)] = _knob(
-        None, "Implications between labels, applied to every split: covid19>pneumonia, several joined by commas."
+        None,
+        "What labels mean, in every split: covid19>pneumonia (who has the first has the second too), covid19=infected "
+        "(the first is read as the second); several joined by commas. pneumonia>covid19@train holds in train only: a "
+        "fault, for teaching.",
     )
     image_size: int = _knob(224, "Side of the square the image is scaled to.", ge=64, le=512, step=32, unit="px")
     augment: _table(AUGMENTATIONS) = _knob("none", "What happens to training images at random.")  # type: ignore[valid-type]
@@ -134,6 +136,7 @@ class TrainConfig(BaseModel):
     # for people
     name: str = _knob("", "A name; default: from the settings.", max_length=200)
     tags: Annotated[tuple[str, ...], BeforeValidator(_names)] = _knob((), "Words to find the run by.")
+    recipe: str = _knob("", "The recipe that the settings come from, such as bscs17028/vgg16-fc.", max_length=100)
 
     @model_validator(mode="after")
     def _fits_together(self) -> TrainConfig:
@@ -202,9 +205,10 @@ class TrainConfig(BaseModel):
         if critical is not None and critical not in classes:
             raise ConfigError(f"critical_class: {critical!r} given, accepted: {', '.join(classes)}")
         known = ", ".join(classes)
-        for name in itertools.chain.from_iterable(parse_label_rule(self.label_rule)):
-            if name not in classes:
-                raise ConfigError(f"label_rule: {name!r} is no class of the dataset, accepted: {known}")
+        for rule in parse_label_rule(self.label_rule):
+            for name in (rule.right,) if rule.read_as else (rule.left, rule.right):
+                if name not in classes:
+                    raise ConfigError(f"label_rule: {name!r} is no class of the dataset, accepted: {known}")
         metric = self.monitor.removeprefix("val_")
         match = re.fullmatch(r"(f1|recall|precision)_(.+)", metric)
         if match and match[2] not in classes:
@@ -297,18 +301,40 @@ def parse_lr_steps(text: str | None) -> list[tuple[int, float]]:
     return sorted(steps)
 
 
-def parse_label_rule(text: str | None) -> list[tuple[str, str]]:
-    """`"covid19>pneumonia"` to `[("covid19", "pneumonia")]`: whoever has the first label has the second too.
+class LabelRule(NamedTuple):
+    """One rule on labels.
+
+    read_as: False: who has `left` has `right` too. True: `left` is read as `right`, and is no class of its own.
+    train_only: it holds in train and nowhere else, so that train and val mean different things by a label: a fault that
+        a course report made, kept for teaching and marked as one wherever it is shown.
+    """
+
+    left: str
+    right: str
+    read_as: bool = False
+    train_only: bool = False
+
+
+def parse_label_rule(text: str | None) -> list[LabelRule]:
+    """The rules in `"covid19>pneumonia"`, `"covid19=infected,pneumonia=infected"` or `"pneumonia>covid19@train"`.
 
     Raises:
-        ValueError: not NAME>NAME pairs.
+        ValueError: not such rules, or a class that is read as two, or as another that is itself read as something.
     """
+    accepted = "CLASS>CLASS such as covid19>pneumonia, CLASS=CLASS such as covid19=infected, CLASS>CLASS@train"
     rules = []
     for part in _names(text or ""):
-        left, arrow, right = (piece.strip() for piece in part.partition(">"))
-        if not (left and arrow and right) or left == right or ">" in right:
-            raise ValueError(f"label_rule: {part!r} given, accepted: CLASS>CLASS such as covid19>pneumonia")
-        rules.append((left, right))
+        match = re.fullmatch(r"([^>=@]+)([>=])([^>=@]+)(@train)?", part)
+        left, right = (match[1].strip(), match[3].strip()) if match else ("", "")
+        if match is None or not left or not right or left == right or (match[2] == "=" and match[4]):
+            raise ValueError(f"label_rule: {part!r} given, accepted: {accepted}")
+        rules.append(LabelRule(left, right, match[2] == "=", bool(match[4])))
+    gone = [rule.left for rule in rules if rule.read_as]
+    for rule in rules:
+        for name in (rule.right,) if rule.read_as else (rule.left, rule.right):
+            if name in gone or gone.count(rule.left) > 1:
+                twice = name if name in gone else rule.left
+                raise ValueError(f"label_rule: {twice!r} is read as another class, accepted: each class once before =")
     return rules
 
 

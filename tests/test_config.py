@@ -173,4 +173,5 @@ def test_every_setting_has_a_range_or_choices_and_help() -> None:
 def test_parsers() -> None:
     assert parse_lr_steps("8:1e-4, 5:0.001") == [(5, 0.001), (8, 0.0001)]
     assert parse_lr_steps(None) == []
-    assert parse_label_rule("a>b, b>c") == [("a", "b"), ("b", "c")]
+    assert parse_label_rule("a>b, b>c@train") == [("a", "b", False, False), ("b", "c", False, True)]
+    assert parse_label_rule("a=c,b=c") == [("a", "c", True, False), ("b", "c", True, False)]

@@ -140,6 +140,17 @@ def settings(args: argparse.Namespace) -> TrainConfig:
     from covidviz.config import TrainConfig
 
     values: dict[str, Any] = {}
+    given = given_settings(args)
+    recipe = given.pop("recipe", None)
+    if recipe is not None and args.config is not None:
+        raise InputError("recipe: given with config, accepted: one of --recipe NAME and --config FILE")
+    if recipe is not None:
+        from covidviz.recipes.fit import fitted
+
+        values, said = fitted(recipe, given)
+        if said:
+            tell(f"recipe {values['recipe']}: {said}")
+        return TrainConfig.parse(values)
     if args.config is not None:
         try:
             values = json.loads(args.config.read_text(encoding="utf-8"))
@@ -147,7 +158,7 @@ def settings(args: argparse.Namespace) -> TrainConfig:
             raise InputError(f"config: {args.config} can not be read as JSON: {error}") from error
         if not isinstance(values, dict):
             raise InputError(f"config: {args.config} holds no settings, accepted: one JSON object")
-    return TrainConfig.parse({**values, **given_settings(args)})
+    return TrainConfig.parse({**values, **given})
 
 
 # runs as answers

@@ -19,7 +19,7 @@ from covidviz.commands.parts import (
     shown,
     work_here,
 )
-from covidviz.errors import StoreError
+from covidviz.errors import InputError, StoreError
 from covidviz.store import layout
 
 __all__ = ["register"]
@@ -94,7 +94,10 @@ def _runs_clone(args: argparse.Namespace) -> Answer:
     from covidviz.jobs.submit import submit
     from covidviz.store.runs import clone_config
 
-    return shown(submit(clone_config(asked_run(args), **given_settings(args)), runs_dir(args)))
+    changes = given_settings(args)
+    if "recipe" in changes:
+        raise InputError("recipe: a clone has its run's settings, accepted: --recipe NAME with train or submit")
+    return shown(submit(clone_config(asked_run(args), **changes), runs_dir(args)))
 
 
 def _runs_delete(args: argparse.Namespace) -> Answer:

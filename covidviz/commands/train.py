@@ -22,7 +22,10 @@ def register(commands: Any, words: Sequence[str]) -> None:
     ):
         one = add(commands, name, run, help)
         one.add_argument(
-            "--config", type=Path, metavar="FILE", help="settings as JSON, such as a run's config.json; flags win"
+            "--config",
+            type=Path,
+            metavar="FILE",
+            help="settings as JSON, such as a run's config.json; flags win; --recipe NAME takes those of a recipe",
         )
         add_runs_dir(one)
         if words[:1] == [name]:

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from covidviz.catalog import TASKS
-from covidviz.config import parse_label_rule
+from covidviz.config import LabelRule, parse_label_rule
 from covidviz.data.layouts import SPLITS, Listing, normalise_class, read_listing
 from covidviz.data.splits import draw_splits
 from covidviz.errors import DataError
@@ -86,7 +86,8 @@ def load_manifest(
         split_column: column of labels.csv with train, val or test.
         classes: names in the order to show; images of other classes are left out. Empty: all, sorted.
         task: single-label (each image has exactly one label) or multi-label.
-        label_rule: implications such as `covid19>pneumonia`, applied to every split alike.
+        label_rule: what labels mean, such as `covid19>pneumonia` or `covid19=infected`, in every split alike; only
+            `CLASS>CLASS@train` holds in train alone (see `covidviz.config.LabelRule`), which is told in the notes.
         seed: of the splits that have to be drawn.
         strict: what training needs: at least two classes, each with images in train and val. False for evaluating
             a run on other data, where splits and classes may be missing.
@@ -99,18 +100,34 @@ def load_manifest(
     wanted = tuple(normalise_class(name) for name in classes)
     if len(set(wanted)) != len(wanted):
         raise DataError(f"classes {', '.join(classes)} name a class twice, accepted: each class once")
-    listing = read_listing(data, split_column=split_column, classes=wanted)
+    rules = _rules(label_rule)
+    renamed = {rule.left: rule.right for rule in rules if rule.read_as}
+    # Where classes are given, only their columns are read: those that become one of them too.
+    asked = (*wanted, *(left for left in renamed if left not in wanted)) if wanted else ()
+    listing = read_listing(data, split_column=split_column, classes=asked)
+    _rename(listing, renamed, strict)
     notes = listing.notes
     chosen = _choose_classes(listing, wanted, strict)
     labels = _with_columns(listing, chosen)
     # Where classes are given, other 0/1 columns are not read: a single-label row with none of them is another class.
     frame, labels = _drop_other_classes(listing, labels, chosen, all_empty=bool(wanted) and task == "single-label")
-    _apply_rules(labels, chosen, label_rule)
+    _imply(labels, chosen, [rule for rule in rules if not rule.read_as and not rule.train_only])
     if task == "single-label":
         _check_single(listing, frame, labels, chosen, label_rule)
     if strict:
         _check_names(listing, frame, labels, chosen)
     frame = frame.assign(split=_fill_splits(frame, labels, seed, notes, strict))
+    if faulty := [rule for rule in rules if rule.train_only]:
+        # After the splits were drawn, which must not depend on what is wrong in one of them.
+        train = (frame["split"] == "train").to_numpy()
+        wrong = labels[train]
+        _imply(wrong, chosen, faulty)
+        labels[train] = wrong
+        notes += [
+            f"Teaching fault: in train only, each {one.left} image is labelled {one.right} too." for one in faulty
+        ]
+        if task == "single-label":
+            _check_single(listing, frame, labels, chosen, label_rule)
     if strict:
         _check_support(listing, frame, labels, chosen)
 
@@ -164,19 +181,42 @@ def _drop_other_classes(
     return listing.frame.loc[~drop], labels[~drop].copy()
 
 
-def _apply_rules(labels: np.ndarray, classes: tuple[str, ...], label_rule: str | None) -> None:
+def _rules(label_rule: str | None) -> list[LabelRule]:
+    """The rules, their classes in the one spelling."""
     try:
-        rules = [(normalise_class(a), normalise_class(b)) for a, b in parse_label_rule(label_rule)]
+        found = parse_label_rule(label_rule)
     except ValueError as error:
         raise DataError(str(error)) from None
+    return [rule._replace(left=normalise_class(rule.left), right=normalise_class(rule.right)) for rule in found]
+
+
+def _rename(listing: Listing, renamed: dict[str, str], strict: bool) -> None:
+    """Read classes of the listing as others, which may be there already."""
+    for left in renamed:
+        if strict and left not in listing.names:
+            known = ", ".join(listing.names)
+            raise DataError(f"label_rule: {left!r} is no class of {listing.origin}, accepted: {known}")
+    here = {left: right for left, right in renamed.items() if left in listing.names}
+    if not here:
+        return
+    names = tuple(sorted({here.get(name, name) for name in listing.names}))
+    labels = np.zeros((len(listing.frame), len(names)), np.int8)
+    for i, name in enumerate(listing.names):
+        labels[:, names.index(here.get(name, name))] |= listing.labels[:, i]
+    listing.folders = {split: {here.get(name, name) for name in found} for split, found in listing.folders.items()}
+    listing.names, listing.labels = names, labels
+    listing.notes += [f"Class {left} is read as {right} (label rule)." for left, right in here.items()]
+
+
+def _imply(labels: np.ndarray, classes: tuple[str, ...], rules: list[LabelRule]) -> None:
     for rule in rules:
-        for name in rule:
+        for name in (rule.left, rule.right):
             if name not in classes:
                 raise DataError(f"label_rule: {name!r} is no class of the dataset, accepted: {', '.join(classes)}")
     # As many rounds as rules, so that chains (a>b, b>c) hold in whatever order they are written.
     for _ in rules:
-        for left, right in rules:
-            labels[:, classes.index(right)] |= labels[:, classes.index(left)]
+        for rule in rules:
+            labels[:, classes.index(rule.right)] |= labels[:, classes.index(rule.left)]
 
 
 def _check_single(

@@ -26,7 +26,7 @@ from covidviz.store.index import RunSummary
 from covidviz.store.reader import Run
 from covidviz.store.status import host_name
 
-__all__ = ["Estimate", "Measured", "device_kind", "estimate", "learn", "measured"]
+__all__ = ["Estimate", "Measured", "device_kind", "estimate", "front", "kept_once", "learn", "measured"]
 
 READ = 24  # newest runs that are looked at, of the same network and of others
 NEAREST = 5
@@ -136,14 +136,14 @@ def _frozen(config: TrainConfig) -> float:
     return sum(layer.gmac(config.image_size) for layer in rows[:first])
 
 
-def _once(config: TrainConfig) -> bool:
+def kept_once(config: TrainConfig) -> bool:
     """Whether training will keep what the frozen part gives (as `covidviz.training.features` decides)."""
     return config.cache != "off" and config.augment in ("none", "flip")
 
 
 def _kept(config: TrainConfig, n: Mapping[str, int], found: bool) -> int | None:
     """How many images will pass through the frozen part, or None where it runs in every epoch."""
-    if not _once(config):
+    if not kept_once(config):
         return None
     return 0 if found else (1 + (config.augment == "flip")) * n.get("train", 0) + n.get("val", 0) + n.get("test", 0)
 
@@ -202,10 +202,10 @@ def _of_kept(run: Run, config: TrainConfig, kind: str, rates: list[float], docum
         passes = _total(config, n, len(rates), kept=passed) / speed
         overhead = max(0.0, took - passes - len(rates) * n.get("train", 0) * (head_s or 0.0))
     keys = tuple(str(part.get("key")) for part in parts)
-    return Measured(config.model, kind, config.image_size, gmac, speed / gmac, overhead, head_s, _front(config), keys)
+    return Measured(config.model, kind, config.image_size, gmac, speed / gmac, overhead, head_s, front(config), keys)
 
 
-def _front(config: TrainConfig) -> tuple[object, ...]:
+def front(config: TrainConfig) -> tuple[object, ...]:
     """The settings that what the frozen part gives may depend on."""
     names = ("data", "split_column", "classes", "task", "label_rule", "image_size", "augment", "model", "weights",
              "trainable_layers", "seed", "precision", "device", "cache")  # fmt: skip
@@ -215,7 +215,7 @@ def _front(config: TrainConfig) -> tuple[object, ...]:
 def _is_kept(config: TrainConfig, row: Measured) -> bool:
     """Whether this run will find what that one kept."""
     folder = cache_dir() / "features"
-    return bool(row.keys) and row.front == _front(config) and all(cache.about_of(folder / key) for key in row.keys)
+    return bool(row.keys) and row.front == front(config) and all(cache.about_of(folder / key) for key in row.keys)
 
 
 def _positive(value: object) -> bool:
@@ -243,13 +243,14 @@ def learn(runs_dir: Path, runs: Iterable[RunSummary], model: str) -> list[Measur
 
 
 def estimate(config: TrainConfig, n: Mapping[str, int], n_classes: int, known: Iterable[Measured],
-             slots: Iterable[Slot]) -> Estimate:  # fmt: skip
+             slots: Iterable[Slot], *, after_alike: bool = False) -> Estimate:  # fmt: skip
     """What a run will need.
 
     Args:
         n: images per split.
         known: from `learn`.
         slots: of this machine; the run goes where the queue would put it.
+        after_alike: a run with the same `front` is queued before it and will have kept what the frozen part gives.
     """
     place = _place(config.device, slots)
     on_gpu = place is not None and place.is_gpu
@@ -257,14 +258,14 @@ def estimate(config: TrainConfig, n: Mapping[str, int], n_classes: int, known: I
     gmac = _training(config)
     ranked = sorted(((_distance(config, gmac, row), row) for row in known if row.device == kind), key=lambda p: p[0])
     seconds = low = high = None
-    known_here = _once(config) and any(_is_kept(config, row) for _, row in ranked)
+    known_here = kept_once(config) and (after_alike or any(_is_kept(config, row) for _, row in ranked))
     near = [row for distance, row in ranked[:NEAREST] if distance <= ranked[0][0] + 0.5]
     if near:
         overheads = [row.overhead_s for row in near if row.overhead_s is not None]
         rest = median(overheads) if overheads else 0.0
         passes = _total(config, n, config.epochs, kept=_kept(config, n, known_here)) / median(r.speed for r in near)
         heads = [row.head_s for row in near if row.head_s is not None and row.model == config.model]
-        if heads and _once(config) and _training(config) - _frozen(config) <= NOTHING * gmac:
+        if heads and kept_once(config) and _training(config) - _frozen(config) <= NOTHING * gmac:
             passes += config.epochs * n.get("train", 0) * median(heads)
         spread = min(4.0, SPREAD * 2 ** (0.35 * ranked[0][0]))
         seconds, low, high = passes + rest, passes / spread + rest, passes * spread + rest

@@ -11,26 +11,13 @@ import streamlit as st
 
 from covidviz.config import TrainConfig, knob
 from covidviz.errors import ConfigError
+from covidviz.setting_names import LABELS
 from covidviz.ui import flash
 from covidviz.ui import form as forms
 from covidviz.ui.form import Form
 from covidviz.ui.text import md
 
 __all__ = ["LABELS", "choice", "error", "label", "number", "ruler", "slider", "text", "toggle"]
-
-LABELS = {
-    "data": "Dataset", "split_column": "Split column", "classes": "Classes, in order",
-    "critical_class": "Critical class", "task": "Task", "label_rule": "Label rule",
-    "image_size": "Image size", "augment": "Augmentation",
-    "model": "Network", "weights": "Starting weights", "head": "Head: hidden widths", "dropout": "Dropout",
-    "trainable": "What learns", "loss": "Loss", "focal_gamma": "Focal gamma", "focal_alpha": "Focal alpha",
-    "pos_weight": "Weight rare labels up", "optimizer": "Optimizer", "lr": "Learning rate",
-    "backbone_lr": "Learning rate of the backbone", "momentum": "Momentum", "nesterov": "Nesterov",
-    "weight_decay": "Weight decay", "schedule": "Schedule", "lr_steps": "Steps", "batch_size": "Batch size",
-    "epochs": "Epochs", "seed": "Seed", "monitor": "Best epoch by", "patience": "Patience",
-    "train_eval": "Exact train metrics", "precision": "Precision", "device": "Device", "cache": "Cache",
-    "name": "Name", "tags": "Tags",
-}  # fmt: skip
 
 
 def label(name: str) -> str:
@@ -145,6 +132,7 @@ def choice(
     fallback: Any = None,
     typed: bool = False,
     placeholder: str | None = None,
+    width: int | None = None,
 ) -> None:
     """A drop-down over `options` (default: those of the field). Options are plain text.
 
@@ -152,12 +140,15 @@ def choice(
         fallback: the option that stands for the default None.
         typed: accept other text than the options.
         placeholder: what an empty box says; the box can be emptied then, which means the default.
+        width: in px, for a box outside the columns, whose label is only read aloud.
     """
     value = fallback if form[name] is None else form[name]
     items = list(options if options is not None else knob(name)["choices"])
     if value not in items and value not in (None, ""):
         items.append(value)
     empty: dict[str, Any] = {"index": None, "placeholder": placeholder} if placeholder else {}
+    if width is not None:
+        empty |= {"width": width, "label_visibility": "collapsed"}
     st.selectbox(
         label(name), items, format_func=titles, accept_new_options=typed, **empty,
         **_common(

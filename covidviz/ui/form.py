@@ -1,8 +1,8 @@
 """The settings of a new run while a person works on them: kept in the link, remembered by the session.
 
-The link's `s` holds what differs from the defaults as JSON, `clone` the run they came from, `k` how many seeds. Values
-are those of `TrainConfig`, or the text as typed where it can't be read yet. Nothing from a link is used before
-`TrainConfig.parse`.
+The link's `s` holds what differs from the defaults as JSON (`recipe` among it, where they come from one), `clone` the
+run they came from, `k` how many seeds; a link with `recipe` alone means its settings. Values are those of
+`TrainConfig`, or the text as typed where it can't be read yet. Nothing from a link is used before `TrainConfig.parse`.
 """
 
 from __future__ import annotations
@@ -20,10 +20,12 @@ import streamlit as st
 
 from covidviz.catalog import LOSSES, MODELS
 from covidviz.config import TrainConfig, knob
-from covidviz.errors import ConfigError, DataError, StoreError
+from covidviz.errors import ConfigError, DataError, InputError, StoreError
 from covidviz.jobs.repeat import MOST
+from covidviz.recipes.load import find as find_recipe
 from covidviz.store.runs import clone_config
 from covidviz.ui import datasets, queries, state
+from covidviz.ui.recipes import settings as recipe_settings
 from covidviz.ui.wording import DEFAULT_LOSS
 
 __all__ = [
@@ -48,7 +50,7 @@ class Form:
 
     values: dict[str, Any]
     clone: str | None = None
-    origin: dict[str, Any] = field(default_factory=dict)  # the cloned run's differences from the defaults
+    origin: dict[str, Any] = field(default_factory=dict)  # the cloned run's or recipe's differences from the defaults
     errors: dict[str, str] = field(default_factory=dict)  # field -> sentence; "" for what concerns no single field
     config: TrainConfig | None = None
     notes: tuple[str, ...] = ()
@@ -105,11 +107,22 @@ def decode(text: str) -> tuple[dict[str, Any], list[str]]:
         plain = raw is None or isinstance(raw, str | int | float | list)
         if name not in DEFAULTS or not plain:
             notes.append(f"Left out of the link: {str(name)[:40]!r}, which is no setting.")
+        elif name == "recipe" and (problem := _unknown_recipe(raw)):
+            notes.append(f"Left out of the link: {problem}.")
         elif name in TYPED or _valid(name, raw, given):
             values[name] = raw if not isinstance(raw, list) else tuple(raw)
         else:
             notes.append(f"Left out of the link: {name} {str(raw)[:40]!r}, which is not accepted.")
     return differing(values), notes
+
+
+def _unknown_recipe(raw: Any) -> str:
+    """What is wrong with the name of a recipe in a link; empty where nothing is."""
+    try:
+        find_recipe(str(raw)[:100])
+    except InputError as error:
+        return str(error)
+    return ""
 
 
 def _valid(name: str, raw: Any, given: Mapping[str, Any]) -> bool:
@@ -152,8 +165,11 @@ def load() -> Form:
     notes: list[str] = []
     clone = st.query_params.get("clone")
     text = st.query_params.get("s")
+    recipe = st.query_params.get("recipe")
     times = _times(st.query_params.get("k"))
-    if text is None and clone is None:
+    if text is None and clone is None and recipe is not None:
+        values, notes = _from_recipe(recipe, session["_form_base"][1])
+    elif text is None and clone is None:
         clone, values, times = session["_form_base"]
     elif text is not None:
         values, notes = decode(text)
@@ -164,9 +180,36 @@ def load() -> Form:
         notes.append(f"There is no run {clone[:80]!r} to clone.")
         clone = None
     values = dict(origin or {}) if values is None else dict(values)
+    if clone is None:
+        origin = _of_recipe(values)
     session["_form_draft"] = (clone, values, times)
     config, errors = check(values)
     return Form(values, clone, origin or {}, errors, config, tuple(notes), times)
+
+
+def _from_recipe(name: str, before: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
+    """What a link that only names a recipe means: its settings, on the dataset that the form held."""
+    if problem := _unknown_recipe(name):
+        return dict(before), [f"There is no such recipe. {problem[:1].upper()}{problem[1:]}."]
+    values, notes = recipe_settings.taken(before, find_recipe(name)[0].variant(
+        described=find_recipe(name)[1])["recipe"], _place(before))  # fmt: skip
+    return differing(values), notes
+
+
+def _of_recipe(values: Mapping[str, Any]) -> dict[str, Any]:
+    """What the recipe in `values` differs from the defaults in, on the dataset there; empty without one."""
+    name = values.get("recipe")
+    if not name or _unknown_recipe(name):
+        return {}
+    return differing(recipe_settings.settings_of(name, _place(values))[0])
+
+
+def _place(values: Mapping[str, Any]) -> str:
+    """The path of the chosen dataset, empty where there is none that may be read."""
+    try:
+        return str(datasets.find(str(values["data"]))) if values.get("data") else ""
+    except DataError:
+        return ""
 
 
 def _times(text: str | None) -> int:
@@ -195,7 +238,11 @@ def change(*, by: str | None = None, **raw: Any) -> list[str]:
     # What the page holds, not the link: in quick succession the browser sends the link from before the last change.
     clone, before, times = st.session_state["_form_draft"]
     values = {**before, **raw}
-    notes = _fit(values, set(raw))
+    if "recipe" in raw:
+        clone = None if raw["recipe"] else clone  # it comes from one of both
+        values, notes = recipe_settings.taken(before, raw["recipe"], _place(before))
+    else:
+        notes = _fit(values, set(raw))
     _write(clone, differing(values), times)
     st.session_state["_form_by"] = by
     return notes
@@ -218,7 +265,7 @@ def reset() -> None:
     """Back to the cloned run's settings, or to the defaults."""
     form = load()
     keep = {"data": form["data"]} if form["data"] and not form.clone else {}
-    _write(form.clone, form.origin or keep, 1)
+    _write(form.clone, {**form.origin, **keep}, 1)
 
 
 def link(form: Form) -> str:
@@ -270,4 +317,8 @@ def _fit(values: dict[str, Any], changed: set[str]) -> list[str]:
             values.pop(name, None)
         if re.match(r"val_(f1|recall|precision)_", str(values.get("monitor", ""))):
             values.pop("monitor", None)
+        if values.get("recipe"):  # its classes and label rule, as the new dataset needs them
+            of_recipe, said = recipe_settings.settings_of(values["recipe"], _place(values))
+            values |= {name: of_recipe[name] for name in ("classes", "critical_class", "label_rule")}
+            notes += [said] if said else []
     return notes

@@ -14,7 +14,7 @@ from covidviz.ui.results import measured, results
 
 __all__ = ["Member", "group_of", "spread_over", "values_of"]
 
-APART = ("seed", "name", "tags", "device")  # settings that may differ within a group
+APART = ("seed", "name", "tags", "recipe", "device")  # settings that may differ within a group
 MOST = 40  # runs: of a test split each one's predictions are read
 
 

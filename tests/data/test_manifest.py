@@ -337,6 +337,64 @@ def test_label_rule_holds_in_every_split(tmp_path: Path) -> None:
         load_manifest(root, label_rule="covid19>pneumonia")
 
 
+THREE = "path,label,split\na,covid-19,train\nb,pneumonia,train\nc,normal,train\n"
+THREE += "d,covid,val\ne,pneumonia,val\nf,normal,val\n"
+
+
+def test_a_class_can_be_read_as_another_one(tmp_path: Path) -> None:
+    root = table(tmp_path, THREE)
+    rule = "covid-19=infected, pneumonia=infected"
+    manifest = load_manifest(root, classes=["infected", "normal"], label_rule=rule)
+    assert manifest.classes == ("infected", "normal")
+    assert manifest.labels().tolist() == [[1, 0], [1, 0], [0, 1]] * 2
+    assert load_manifest(root, label_rule=rule).classes == ("infected", "normal")
+    assert "Class covid19 is read as infected (label rule)." in manifest.notes
+    assert load_manifest(root, label_rule="covid19=pneumonia").classes == (
+        "normal",
+        "pneumonia",
+    )  # into one that is there
+    with pytest.raises(DataError, match=r"'flu' is no class of .*accepted: covid19, normal, pneumonia"):
+        load_manifest(root, label_rule="flu=infected")
+    # Judged on other data, which has the classes already, the rule has nothing to do.
+    text = "path,label,split\na,infected,val\nb,normal,val\n"
+    other = load_manifest(table(tmp_path / "o", text), classes=["infected", "normal"], label_rule=rule, strict=False)
+    assert other.labels().tolist() == [[1, 0], [0, 1]]
+
+
+def test_classes_read_as_another_one_from_columns_and_folders(tmp_path: Path) -> None:
+    text = "path,split,covid,pneumonia,normal,male\na,train,1,0,0,1\nb,train,0,0,1,0\nc,val,1,1,0,1\nd,val,0,0,1,0\n"
+    rule = "covid19=infected,pneumonia=infected"
+    found = load_manifest(table(tmp_path / "t", text), classes=["infected", "normal"], label_rule=rule)
+    assert found.labels().tolist() == [[1, 0], [0, 1]] * 2
+    for split in ("train", "val"):
+        for name in ("covid-19", "normal", "pneumonia"):
+            put(tmp_path / "f", f"{split}/{name}/x.png")
+    folders = load_manifest(tmp_path / "f", label_rule=rule)
+    assert folders.counts()["val"]["per_class"] == {"infected": 2, "normal": 1}
+
+
+def test_a_rule_for_train_only_is_a_fault_and_said_so(tmp_path: Path) -> None:
+    root = table(tmp_path, THREE)
+    manifest = load_manifest(root, task="multi-label", label_rule="pneumonia>covid19@train")
+    assert manifest.counts()["train"]["per_class"] == {"covid19": 2, "normal": 1, "pneumonia": 1}
+    assert manifest.counts()["val"]["per_class"] == {"covid19": 1, "normal": 1, "pneumonia": 1}
+    assert "Teaching fault: in train only, each pneumonia image is labelled covid19 too." in manifest.notes
+    assert manifest.fingerprint() != load_manifest(root, task="multi-label").fingerprint()
+    with pytest.raises(DataError, match="has covid19 and pneumonia under the label rule"):
+        load_manifest(root, label_rule="pneumonia>covid19@train")
+
+
+def test_a_fault_in_train_does_not_move_drawn_splits(tmp_path: Path) -> None:
+    text = "path,label\n" + "".join(
+        rows(30, lambda i, c=name: f"{c}{i},{c}") for name in ("covid19", "pneumonia", "normal")
+    )
+    root = table(tmp_path, text)
+    plain, wrong = (
+        load_manifest(root, task="multi-label", label_rule=rule) for rule in (None, "pneumonia>covid19@train")
+    )
+    assert (plain.samples["split"] == wrong.samples["split"]).all()
+
+
 def test_label_rules_chain_in_any_order(tmp_path: Path) -> None:
     text = "path,label,split\na,x,train\nb,y,train\nc,z,train\nd,x,val\ne,y,val\nf,z,val\n"
     manifest = load_manifest(table(tmp_path, text), task="multi-label", label_rule="y>z,x>y")
@@ -523,7 +581,21 @@ def test_more_or_less_than_one_label(tmp_path: Path) -> None:
     bad(table(tmp_path / "t", text), r"line 3 \(2\) has no label, accepted: exactly one")
 
 
-@pytest.mark.parametrize("rule", ["covid19", "covid19>lung", "a>a", ">", "covid19>normal>x"])
+@pytest.mark.parametrize(
+    "rule",
+    [
+        "covid19",
+        "covid19>lung",
+        "a>a",
+        ">",
+        "covid19>normal>x",
+        "a=b@train",
+        "normal>covid19@val",
+        "covid19=x,covid19=y",
+        "covid19=x,covid19>normal",
+        "covid19=x=y",
+    ],
+)
 def test_bad_label_rule(tmp_path: Path, rule: str) -> None:
     bad(table(tmp_path, SPLIT_CSV), "label_rule: .*accepted", task="multi-label", label_rule=rule)
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 from covidviz import layers
-from covidviz.catalog import MODELS
-from covidviz.config import TrainConfig
+from covidviz.catalog import LOSSES, MODELS
+from covidviz.config import TrainConfig, parse_label_rule
 from covidviz.data.manifest import Manifest
 from covidviz.jobs.estimate import Estimate
 
@@ -80,6 +80,13 @@ def _classes(config: TrainConfig, manifest: Manifest) -> Iterator[str]:
         yield f"The largest class has {times:.0f} times the images of the smallest: think of a weighted or focal loss."
 
 
+def _faults(config: TrainConfig, manifest: Manifest) -> Iterator[str]:  # noqa: ARG001
+    if any(rule.train_only for rule in parse_label_rule(config.label_rule)):
+        yield "The label rule holds in train only, so that train and validation mean different things by a label: a fault, for teaching."  # noqa: E501
+    if config.loss is not None and LOSSES[config.loss].teaching:
+        yield f"{LOSSES[config.loss].title}: kept as it was published, to see what it does."
+
+
 def _test(config: TrainConfig, manifest: Manifest) -> Iterator[str]:  # noqa: ARG001
     if not (manifest.samples["split"] == "test").any():
         yield "No test split: the best epoch is chosen and judged on the same validation images."
@@ -97,5 +104,5 @@ def _patience(config: TrainConfig, manifest: Manifest) -> Iterator[str]:  # noqa
 
 
 _RULES: tuple[Callable[[TrainConfig, Manifest], Iterator[str]], ...] = (
-    _start, _learning_rate, _batch, _classes, _test, _size, _patience,
+    _faults, _start, _learning_rate, _batch, _classes, _test, _size, _patience,
 )  # fmt: skip

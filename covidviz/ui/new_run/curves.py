@@ -2,24 +2,18 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
+import numpy as np
+
 from covidviz.config import TrainConfig
+from covidviz.evaluation.loss_curves import CROSS_ENTROPY, focal, loss
 from covidviz.schedule import learning_rates
 
-__all__ = ["focal", "focal_curves", "schedule_curve"]
+__all__ = ["focal_curves", "schedule_curve"]
 
 STEPS_PER_EPOCH = 20  # enough for a smooth curve, whatever the dataset
 POINTS = 120
-
-
-def focal(p: float, gamma: float, weight: float = 1.0) -> float:
-    """Focal loss where the truth is given probability `p` (0..1]: -weight (1 - p)^gamma log p (Lin et al. 2017).
-
-    gamma 0 with weight 1 is cross-entropy. `covidviz.training.losses` computes the same from logits.
-    """
-    return -weight * (1 - p) ** gamma * math.log(p)
 
 
 def focal_curves(gamma: float, alpha: float | None) -> list[dict[str, Any]]:
@@ -29,15 +23,14 @@ def focal_curves(gamma: float, alpha: float | None) -> list[dict[str, Any]]:
         For each `name`, `x` and `y` (as long), and `kind`: its colour and line style in the browser.
     """
     x = [i / 50 for i in range(1, 51)]
-    curves = [("cross-entropy", "quiet", 0.0, 1.0)]
+    shape = focal(gamma, alpha)
+    curves = [("cross-entropy", "quiet", loss(CROSS_ENTROPY, x, 1))]
     if alpha is None:
-        curves.append(("focal", "first", gamma, 1.0))
+        curves.append(("focal", "first", loss(shape, x, 1)))
     else:
-        curves += [("positives", "first", gamma, alpha), ("negatives", "second", gamma, 1 - alpha)]
-    return [
-        {"name": name, "kind": kind, "x": x, "y": [round(focal(p, g, w), 4) + 0.0 for p in x]}
-        for name, kind, g, w in curves
-    ]
+        # of a no, the truth is given probability p where yes is given 1 - p
+        curves += [("positives", "first", loss(shape, x, 1)), ("negatives", "second", loss(shape, 1 - np.array(x), 0))]
+    return [{"name": name, "kind": kind, "x": x, "y": y.round(4).tolist()} for name, kind, y in curves]
 
 
 def schedule_curve(config: TrainConfig) -> list[dict[str, Any]]:

@@ -163,8 +163,9 @@ def _free(folder: Path) -> float | None:
 
 def _differences(form: Form) -> None:
     before = {**forms.DEFAULTS, **form.origin}
-    names = [n for n in forms.DEFAULTS if n not in ("data", "name") and form[n] != before[n]]
-    st.markdown(f"**Differs from the {'cloned run' if form.clone else 'defaults'}**")
+    names = [n for n in forms.DEFAULTS if n not in ("data", "name", "recipe") and form[n] != before[n]]
+    origin = "cloned run" if form.clone else "recipe" if form["recipe"] else "defaults"
+    st.markdown(f"**Differs from the {origin}**")
     if not names:
         st.caption("Nothing yet.")
         return

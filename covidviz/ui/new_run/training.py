@@ -10,7 +10,7 @@ from covidviz.catalog import LOSSES, OPTIMIZERS, SCHEDULES
 from covidviz.config import TrainConfig, knob
 from covidviz.data.manifest import Manifest
 from covidviz.errors import ConfigError
-from covidviz.ui import fields, flash, lab_answers, wording
+from covidviz.ui import fields, flash, lab_answers, nav, wording
 from covidviz.ui import form as forms
 from covidviz.ui.components.curve import curve
 from covidviz.ui.components.lr_range import lr_range
@@ -57,7 +57,11 @@ def _loss(form: Form) -> None:
     fit = [name for name, row in LOSSES.items() if form["task"] in row.tasks]
     fields.choice(form, "loss", fit, titles(LOSSES), fallback=fit[0])
     loss = form["loss"] or fit[0]
-    if loss not in LOSSES or not LOSSES[loss].focal:
+    if loss not in LOSSES:
+        return
+    if LOSSES[loss].teaching:
+        st.caption(f":material/school: {md(LOSSES[loss].help)}")
+    if not LOSSES[loss].focal:
         return
     fields.slider(form, "focal_gamma", high=5)
     alpha = form["focal_alpha"]
@@ -68,6 +72,10 @@ def _loss(form: Form) -> None:
     if alpha is not None:
         with right:
             fields.slider(form, "focal_alpha")
+    if LOSSES[loss].teaching:  # its curve is over another axis
+        st.page_link(nav.FOCAL, label="See where it leads", icon=":material/center_focus_strong:",
+                     query_params={"view": "batch"})  # fmt: skip
+        return
     gamma = form["focal_gamma"]
     weighed = "" if alpha is None else f" and alpha {alpha:g}"
     curve(

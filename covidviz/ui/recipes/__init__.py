@@ -1,0 +1,1 @@
+"""The Recipes page: reported against reproduced, one report at a time."""
