@@ -30,6 +30,7 @@ class Loss:
     help: str
     tasks: tuple[str, ...]
     focal: bool = False  # reads focal_gamma and focal_alpha
+    teaching: bool = False  # faulty, kept as it was published: offered with a mark, never a default
 
 
 @dataclass(frozen=True)
@@ -125,6 +126,24 @@ LOSSES: dict[str, Loss] = {
     "asymmetric": Loss(
         "Asymmetric", "Turns easy negatives down harder than positives (Ridnik et al. 2021; 4, 1, clip .05).",
         ("multi-label",),
+    ),
+    "batch_focal": Loss(
+        "Batch focal (for teaching)",
+        "A course report's focal loss: applied once to the mean BCE of the batch, with the logarithm of that mean. "
+        "Once the BCE is below .519 (gamma 2), each step raises it again.",
+        ("multi-label",), focal=True, teaching=True,
+    ),
+    "softmax_cross_entropy": Loss(
+        "Softmax over labels (for teaching)",
+        "A course report's loss: labels that can occur together compete in one softmax in training, and are then "
+        "judged one by one with a sigmoid at .5.",
+        ("multi-label",), teaching=True,
+    ),
+    "softmax_twice": Loss(
+        "Softmax twice (for teaching)",
+        "Cross-entropy given probabilities instead of logits: it takes the softmax of the softmax. It can't come near "
+        "0, and images that are badly wrong teach nothing.",
+        ("single-label",), teaching=True,
     ),
 }  # fmt: skip
 

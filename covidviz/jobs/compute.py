@@ -33,7 +33,7 @@ Event = dict[str, Any]
 
 COMMAND = (sys.executable, "-m", "covidviz.training.compute")
 ENDS = ("done", "error", "cancelled")
-BACKGROUND = ("sweep", "lr_range", "near")
+BACKGROUND = ("sweep", "lr_range", "near", "what_if")
 BASE = 1 << 30  # bytes of torch, a network, and what the allocator does not give back, beside the kept features
 DIED = "the compute worker ended unexpectedly; it was started again"
 ENDED = "the compute worker was ended with the server"

@@ -24,7 +24,7 @@ def validation_alarms(
     """
     found = []
     if loss.min() < 0:
-        found.append(f"The loss is negative ({loss.min():.3g}), which no loss here should be.")
+        found.append(f"The loss is negative ({loss.min():.3g}), which no sound loss is.")
     if np.ptp(prob, axis=0).max() < CONSTANT:
         found.append("Every validation image gets the same prediction, so the network ignores the image.")
     never = (labels.sum(axis=0) > 0) & (predicted(prob, task).sum(axis=0) == 0)

@@ -12,6 +12,8 @@ once, then `{"id", "event", ...}`; each job ends with one `done`, `error` or `ca
     predict   run_dir, path            progress*, done {prob, size, picture, remarks, heat, vector}
     near      run_dir, vectors         progress*, done {of, answers}; both as `covidviz.training.predicting` says, and
                                        an error with `about` "run" is one of the run, not of the image
+    what_if   run_dir, split, mistake  progress*, repeat {number, of, metrics, confusion}*, done {how}; see
+                                       `covidviz.training.what_if`
 
 `config` is a resolved one; `version` changes with the dataset's folder. A loss that becomes NaN ends in an `error` with
 `diverged`. The process ends when stdin does, that is with its server.
@@ -140,7 +142,8 @@ def _emitted(config: TrainConfig, emit: Callable[[Event | None], None]) -> None:
         emit(event)
 
 
-PREDICTING = ("predict", "near")  # of `covidviz.training.predicting`, which need no config
+PREDICTING = ("predict", "near")  # of `covidviz.training.predicting`
+OF_A_RUN = (*PREDICTING, "what_if")  # which need no config
 KINDS: dict[str, Callable[[Asked], Events]] = {
     "open": _open,
     "lab": _lab,
@@ -196,8 +199,9 @@ class Worker:
     def __init__(self, say: Callable[[int, Event], None]) -> None:
         from covidviz.training.predicting import Predicting
         from covidviz.training.shelf import Shelf
+        from covidviz.training.what_if import WhatIf
 
-        self.shelf, self.turns, self.predicting = Shelf(), Turns(say), Predicting()
+        self.shelf, self.turns, self.predicting, self.what_if = Shelf(), Turns(say), Predicting(), WhatIf()
 
     def handle(self, message: dict[str, Any]) -> None:
         """Take on or cancel a job."""
@@ -206,14 +210,14 @@ class Worker:
             return
         job_id, kind = message["id"], str(message.get("kind"))
         try:
-            if kind not in KINDS and kind not in PREDICTING:
-                raise ConfigError(f"kind: {kind!r} given, accepted: {', '.join((*KINDS, *PREDICTING))}")
-            asked = None if kind in PREDICTING else self._asked(message)
+            if kind not in KINDS and kind not in OF_A_RUN:
+                raise ConfigError(f"kind: {kind!r} given, accepted: {', '.join((*KINDS, *OF_A_RUN))}")
+            asked = None if kind in OF_A_RUN else self._asked(message)
         except Exception as error:
             events, ended = _failed(error), lambda: None
         else:
             if asked is None:
-                events, ended = self.predicting.events(message), lambda: None
+                events, ended = (self.what_if if kind == "what_if" else self.predicting).events(message), lambda: None
             else:
                 events, ended = KINDS[kind](asked), lambda: self.shelf.leave(asked.key, job_id)
                 self.shelf.want(asked.key, job_id)

@@ -81,10 +81,33 @@ def _asymmetric(
     return torch.where(targets > 0, _focal_by_z(logits, gamma_pos), negative) / p.shape[1]
 
 
+def _batch_focal(logits: Tensor, targets: Tensor, gamma: float, alpha: float | None = None) -> Tensor:
+    """The loss of each sample is that of the batch, so their sum has the slope F'(B) for each sample's BCE."""
+    mean = losses.bce(logits, targets).mean()
+    if mean < losses.BATCH_FOCAL_LOWEST:
+        return torch.zeros_like(logits)
+    q = -torch.expm1(-mean)
+    slope = gamma * q ** (gamma - 1) * (1 - q) * mean.log() + q**gamma / mean
+    return _bce(logits, targets) * (slope if alpha is None else alpha * slope)
+
+
+def _softmax_cross_entropy(logits: Tensor, targets: Tensor) -> Tensor:
+    return logits.softmax(dim=1) * targets.sum(dim=1, keepdim=True) - targets
+
+
+def _softmax_twice(logits: Tensor, targets: Tensor) -> Tensor:
+    p = logits.softmax(dim=1)
+    outer = p.softmax(dim=1) - targets
+    return p * (outer - (p * outer).sum(dim=1, keepdim=True))
+
+
 _GRADIENTS: dict[Callable[..., Tensor], Callable[..., Tensor]] = {
     losses.cross_entropy: _cross_entropy,
     losses.bce: _bce,
     losses.sigmoid_focal: _sigmoid_focal,
     losses.softmax_focal: _softmax_focal,
     losses.asymmetric: _asymmetric,
+    losses.batch_focal: _batch_focal,
+    losses.softmax_cross_entropy: _softmax_cross_entropy,
+    losses.softmax_twice: _softmax_twice,
 }

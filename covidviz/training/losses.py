@@ -11,26 +11,30 @@ from functools import partial
 
 import numpy as np
 import torch
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from torch import Tensor
 from torch.nn import functional as F
 
 from covidviz.config import TrainConfig
+from covidviz.evaluation.loss_curves import class_balanced_weights
 
 __all__ = [
     "Criterion",
     "asymmetric",
+    "batch_focal",
     "bce",
     "class_balanced_weights",
     "cross_entropy",
     "make_criterion",
     "sigmoid_focal",
+    "softmax_cross_entropy",
     "softmax_focal",
+    "softmax_twice",
 ]
 
 Criterion = Callable[[Tensor, Tensor], Tensor]
 
-CLASS_BALANCED_BETA = 0.9999
+BATCH_FOCAL_LOWEST = 1e-12
 
 
 def cross_entropy(logits: Tensor, targets: Tensor, weight: Tensor | None = None) -> Tensor:
@@ -140,20 +144,60 @@ def asymmetric(
     return torch.where(targets > 0, positive, negative).mean(dim=1)
 
 
-def class_balanced_weights(counts: ArrayLike, beta: float = CLASS_BALANCED_BETA) -> NDArray[np.float64]:
-    """Weights (1 - beta) / (1 - beta^n), scaled to sum to their number (Cui et al. 2019).
+def batch_focal(logits: Tensor, targets: Tensor, gamma: float, alpha: float | None = None) -> Tensor:
+    """FAULTY, for teaching: alpha (1 - exp(-B))^gamma ln B, where B is the mean `bce` of the batch.
+
+    So a course report ("msds19043") understood focal loss. It is negative where B < 1, and its slope changes sign where
+    2 B ln B = 1 - exp(B) (gamma 2: B = .519): below, a step that lowers it raises the BCE.
+
+    Kept as it was but for two things that would end a training: B is at least 1e-12 (ln 0 is infinite), and 1 - exp(-B)
+    is computed as -expm1(-B) (the difference is 0 for B < 6e-8).
 
     Args:
-        counts: images per class, [C]; an empty class gets the weight of one image.
-        beta: 0..1 (exclusive).
+        logits: [N, C].
+        targets: 0/1, [N, C].
+        gamma: >= 0.
+        alpha: 0..1, scales everything; None: 1.
 
     Returns:
-        [C].
+        [N] float32, the same value for every sample: it is one of the batch, and depends on who else is in it.
     """
-    counts = np.maximum(np.asarray(counts, dtype=np.float64), 1)
-    # expm1 and log keep the digits that 1 - beta^n would lose
-    weights = (1 - beta) / -np.expm1(counts * np.log(beta))
-    return np.asarray(weights / weights.sum() * len(weights))
+    mean = bce(logits, targets).mean().clamp(min=BATCH_FOCAL_LOWEST)
+    value = (-torch.expm1(-mean)) ** gamma * mean.log()
+    return (value if alpha is None else alpha * value).expand(len(logits))
+
+
+def softmax_cross_entropy(logits: Tensor, targets: Tensor) -> Tensor:
+    """FAULTY, for teaching: minus the sum of log softmax over the labels that a sample has.
+
+    So the first two networks of a course report ("bscs17001") were trained, with labels that do occur together, and
+    then judged by sigmoid > .5, which this loss knows nothing of: adding the same to all logits does not change it.
+
+    Args:
+        logits: [N, C].
+        targets: 0/1, [N, C]; a sample without any label counts nothing.
+
+    Returns:
+        [N] float32.
+    """
+    wide = _wide(logits)
+    return F.cross_entropy(wide, targets.to(wide.dtype), reduction="none")
+
+
+def softmax_twice(logits: Tensor, targets: Tensor) -> Tensor:
+    """FAULTY, for teaching: `cross_entropy` of the softmax of the logits, as where a network ends in a softmax.
+
+    Bounded: between log(1 + (C - 1) / e) where the truth has probability 1 and log(C - 1 + e) where another class has
+    it, and flat at both ends.
+
+    Args:
+        logits: [N, C].
+        targets: one-hot 0/1, [N, C].
+
+    Returns:
+        [N] float32.
+    """
+    return cross_entropy(_wide(logits).softmax(dim=1), targets)
 
 
 def make_criterion(config: TrainConfig, labels: ArrayLike, device: torch.device | str = "cpu") -> Criterion:
@@ -198,6 +242,12 @@ def make_criterion(config: TrainConfig, labels: ArrayLike, device: torch.device 
         return partial(bce, pos_weight=positives, neg_weight=negatives)
     if loss == "asymmetric":
         return asymmetric
+    if loss == "batch_focal":
+        return partial(batch_focal, gamma=gamma, alpha=alpha)
+    if loss == "softmax_cross_entropy":
+        return softmax_cross_entropy
+    if loss == "softmax_twice":
+        return softmax_twice
     raise ValueError(f"loss {loss!r} is not resolved for task {config.task}")
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from itertools import pairwise
 from threading import RLock
 
@@ -19,6 +20,7 @@ from covidviz.training.weights import StartingWeights, load_weights
 __all__ = [
     "build",
     "changing_names",
+    "drawing",
     "freeze",
     "make_head",
     "parameter_counts",
@@ -67,11 +69,18 @@ def build(
     return model
 
 
+@contextmanager
+def drawing(seed: int) -> Iterator[None]:
+    """The CPU's default generator for this thread alone, seeded, and afterwards as it was."""
+    with _DRAWING, torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(seed)
+        yield
+
+
 def make_head(config: TrainConfig, features: int, n_classes: int) -> nn.Sequential:
     """A new head for that many features, on the CPU. The same seed gives the same head whatever is before it."""
     layers: list[nn.Module] = []
-    with _DRAWING, torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(config.seed)
+    with drawing(config.seed):
         for width_in, width in pairwise((features, *config.head)):
             layers += [nn.Linear(width_in, width), nn.ReLU(), nn.Dropout(config.dropout)]
         layers.append(nn.Linear(config.head[-1] if config.head else features, n_classes))

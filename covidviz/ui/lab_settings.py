@@ -23,7 +23,7 @@ MODELS_OF_LAB = tuple(name for name in MODELS if name != "squeezenet1_1")
 OF_DATA = ("data", "model", "weights", "image_size")
 SLIDERS = ("lr", "momentum", "batch_size", "epochs", "loss", "focal_gamma", "focal_alpha", "pos_weight", "head",
            "dropout", "seed")  # fmt: skip
-LOSSES_OF_LAB = tuple(name for name, row in LOSSES.items() if "single-label" in row.tasks)
+LOSSES_OF_LAB = tuple(name for name, row in LOSSES.items() if "single-label" in row.tasks and not row.teaching)
 
 _HEADS = ((), (32,), (64,), (128,), (256,), (512,))
 _THRESHOLD_HELP = (

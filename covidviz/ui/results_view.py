@@ -6,18 +6,19 @@ import streamlit as st
 
 from covidviz.evaluation.bootstrap import Interval
 from covidviz.evaluation.intervals import wilson
+from covidviz.evaluation.metric_names import metric_name
 from covidviz.evaluation.ranking import cells, select
+from covidviz.evaluation.shares import class_rows
 from covidviz.store.reader import Run
 from covidviz.ui import nav, queries, state
 from covidviz.ui.album import PER_PAGE, album
 from covidviz.ui.calibration_view import calibration
 from covidviz.ui.components.gallery import gallery
 from covidviz.ui.components.matrix import Show, matrix, matrix_groups
-from covidviz.ui.components.scores import class_rows, scores
+from covidviz.ui.components.scores import scores
 from covidviz.ui.components.seeds import seeds
 from covidviz.ui.heat_view import heat
 from covidviz.ui.leaks import leak_line
-from covidviz.ui.metric_names import metric_name
 from covidviz.ui.results import SPLIT_TITLES, Measured, Results, Spread, measured, results, spread
 from covidviz.ui.run_view import follow
 from covidviz.ui.seed_group import group_of, spread_over, values_of

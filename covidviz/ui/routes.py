@@ -11,6 +11,7 @@
     GET  /dataset/{word}/{sample_id}.webp    thumbnail of a dataset without a run, if a page offered it; .f.webp: larger
     POST /lab                                a question to the compute worker (see `lab_answers`); JSON lines
     POST /predicting/{run}/{what}            images to look at with a run (see `predict_answers`); JSON lines
+    POST /what_if/{run}                      a run judged with a mistake (see `focal.answers`); JSON lines
     GET  /vendor/plotly.min.js
 
 Pictures and maps are asked for with `?v=<content key>`, so the browser may keep them for ever. Whatever can't be shown
@@ -268,6 +269,23 @@ async def predicting(request: Request) -> Response:
     return StreamingResponse(lines, media_type="application/x-ndjson", headers=headers)
 
 
+async def what_if(request: Request) -> Response:
+    """The sandbox: what the score would have been with a mistake."""
+    answers = await run_in_threadpool(importlib.import_module, "covidviz.ui.focal.answers")
+    session = answers.allowed(request.headers)
+    if not _host_allowed(request) or session is None:
+        return _missing(403)
+    run = await run_in_threadpool(_run, request.path_params["run"])
+    if run is None:
+        return Response("this run is gone", 404, headers=NO_STORE)
+    size = request.headers.get("content-length", "")
+    if not size.isdigit() or int(size) > answers.MAX_BODY:
+        return _missing(400)
+    lines = answers.stream(run, await request.body(), session, request.is_disconnected)
+    headers = {**NO_STORE, "Content-Encoding": "identity"}  # as in `lab`
+    return StreamingResponse(lines, media_type="application/x-ndjson", headers=headers)
+
+
 def _run(run_id: str) -> Any:
     from covidviz.ui import pictures
 
@@ -286,5 +304,6 @@ ROUTES = [
     Route("/dataset/{word}/{name}", dataset_image),
     Route("/lab", lab, methods=["POST"]),
     Route("/predicting/{run}/{what}", predicting, methods=["POST"]),
+    Route("/what_if/{run}", what_if, methods=["POST"]),
     Route("/vendor/plotly.min.js", plotly),
 ]

@@ -8,6 +8,8 @@ from typing import Any
 
 import streamlit as st
 
+from covidviz.catalog import LOSSES
+from covidviz.evaluation.metric_names import metric_name
 from covidviz.jobs.queue import queued
 from covidviz.paths import runs_dir
 from covidviz.store import layout
@@ -16,7 +18,7 @@ from covidviz.store.status import Status
 from covidviz.ui import curves_view, flash, nav, queries, run_actions
 from covidviz.ui.advice import advice
 from covidviz.ui.kept_line import kept_line
-from covidviz.ui.metric_names import metric_name
+from covidviz.ui.report_view import report_button
 from covidviz.ui.text import ago, duration, epoch_of, md, number, state_text
 
 __all__ = ["POLL_S", "follow", "head_and_curves"]
@@ -137,6 +139,8 @@ def _buttons(run: Run, status: Status) -> None:
             type="secondary" if advice(status, has_checkpoint).startswith("Clone") else "primary",
             help="Goes on from the last checkpoint." if again == "Resume" else "Starts the same settings once more.",
         )
+    if status.state == "completed":
+        report_button([run.id], key="run_report")
     if queries.config(run) is not None and st.button(
         "Clone", key="run_clone", icon=":material/content_copy:", help="A new run that starts from these settings."
     ):
@@ -159,6 +163,10 @@ def _trouble(run: Run, status: Status) -> None:
         st.code(tail, language=None, wrap_lines=True)
     if todo := advice(status, (run.dir / layout.LAST).exists()):
         st.info(md(todo), icon=":material/lightbulb:")
+    config = queries.config(run)
+    row = None if config is None or config.loss is None else LOSSES.get(config.loss)
+    if row is not None and row.teaching:
+        st.warning(md(f"Trained with a faulty loss that is kept for teaching. {row.help}"), icon=":material/school:")
     if alarms := _alarms(status):
         st.warning("  \n".join(map(md, alarms)), icon=":material/warning:")
 

@@ -22,11 +22,15 @@ SETTINGS = [
     ("single-label", {"loss": "focal", "focal_gamma": 0.5}),
     ("single-label", {"loss": "focal", "focal_gamma": 2.0, "focal_alpha": 0.25}),
     ("single-label", {"loss": "focal", "focal_gamma": 5.0}),
+    ("single-label", {"loss": "softmax_twice"}),
     ("multi-label", {}),
     ("multi-label", {"pos_weight": True}),
     ("multi-label", {"loss": "class_balanced"}),
     ("multi-label", {"loss": "focal", "focal_gamma": 2.0, "focal_alpha": 0.75}),
     ("multi-label", {"loss": "asymmetric"}),
+    ("multi-label", {"loss": "batch_focal", "focal_gamma": 2.0, "focal_alpha": 0.25}),
+    ("multi-label", {"loss": "batch_focal", "focal_gamma": 0.5}),
+    ("multi-label", {"loss": "softmax_cross_entropy"}),
 ]
 
 

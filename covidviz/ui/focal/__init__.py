@@ -1,0 +1,1 @@
+"""The Focal loss page."""
