@@ -21,7 +21,8 @@ _FIRST = ("covidviz.ui.runs_page", "covidviz.ui.run_picker", "streamlit.emojis",
 # What the other pages would, once the first one is there.
 _LATER = ("covidviz.ui.new_run.summary", "covidviz.ui.new_run.training", "covidviz.ui.results_view",
           "covidviz.ui.images_view", "covidviz.ui.data_page", "covidviz.ui.compare_page", "covidviz.ui.system_page",
-          "covidviz.ui.image_answers")  # fmt: skip
+          "covidviz.ui.image_answers", "covidviz.ui.lessons.page", "covidviz.ui.recipes.page",
+          "covidviz.ui.focal.page")  # fmt: skip
 _LATER_S = 5
 
 

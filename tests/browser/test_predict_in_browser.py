@@ -15,7 +15,6 @@ from typing import Any
 
 import psutil
 import pytest
-from axe_playwright_python.sync_playwright import Axe
 from driver import Server, Tab
 from PIL import Image
 from playwright.sync_api import expect
@@ -75,14 +74,6 @@ def open_page(tab: Tab, run: Run) -> None:
     expect(tab.page.get_by_role("button", name="Choose images")).to_be_visible()
 
 
-def severe(tab: Tab) -> list[str]:
-    """What axe-core finds serious."""
-    answer = Axe().run(tab.page).response
-    assert len(answer["passes"]) > 10
-    return [f"{one['id']}: {one['nodes'][0]['html'][:200]} {one['nodes'][0]['failureSummary']}"
-            for one in answer["violations"] if one["impact"] in ("serious", "critical")]  # fmt: skip
-
-
 def test_images_are_looked_at_and_compared_with_training(tab: Tab, trained: Run) -> None:
     open_page(tab, trained)
     known, new = pictures(trained, "train", 1)[0], pictures(trained, "test", 1)[0]
@@ -117,7 +108,7 @@ def test_images_are_looked_at_and_compared_with_training(tab: Tab, trained: Run)
     tab.page.locator(".predict .heatbar .label").select_option(other)
     expect(canvas).to_have_attribute("data-label", other)
     assert tab.frames == frames  # nothing went to the script
-    assert severe(tab) == []
+    assert tab.severe() == []
     # what was looked at is still there when one comes back
     tab.page.get_by_role("link", name="System").first.click()
     expect(tab.page.locator(".predict")).to_have_count(0)
@@ -245,7 +236,7 @@ def test_a_run_whose_data_is_gone_still_predicts(open_tab: Any, trained: Run, se
         expect(cards.locator(".near")).to_contain_text("can't be shown")
         expect(cards.locator(".near")).to_contain_text("gone")
         assert not tab.overflows()
-        assert severe(tab) == []
+        assert tab.severe() == []
         give(tab, {"name": "again.png", "mimeType": "image/png", "buffer": image})
         expect(ready(tab, 2).nth(1).locator(".near")).to_contain_text("can't be shown")
         (copy / "checkpoints" / "best.safetensors").write_bytes(b"broken")

@@ -1,0 +1,1 @@
+"""The Lessons page: a guess, a run, what came out."""
