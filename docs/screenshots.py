@@ -82,7 +82,7 @@ def photograph(page: Page, url: str, name: str) -> None:
     if name == "heat":  # once for all looks
         page.get_by_role("button", name="Find the lungs").click()
     if name.startswith("heat"):
-        page.get_by_text("in the lungs").first.wait_for(timeout=300_000)
+        page.get_by_role("columnheader", name="in the lungs").first.wait_for(timeout=300_000)
     page.wait_for_load_state("networkidle")
     page.wait_for_timeout(1500)  # the curves and the lazily loaded pictures
     page.screenshot(path=GALLERY / f"{name}.png")

@@ -53,7 +53,7 @@ LESSON = Lesson(
         "A quarter are **other images of training patients**. Only the last quarter are new patients.",
         "Nobody noticed. The accuracy is reported on all 240.",
     ),
-    Ask("By how many points is the reported accuracy too good?", low=0, high=60, start=0, unit="points", near=5),
+    Ask("By how many points is the reported accuracy too good?", low=0, high=100, start=0, unit="points", near=5),
     (Trial("leak", "Half copies, a quarter known patients", "leak", {**SHORT, "lr": 1.0, "epochs": 150}),),
     outcome,
     Try("Let the data doctor look for the copies and the patients.", "Open the data", "data", "leak",

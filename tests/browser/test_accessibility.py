@@ -53,8 +53,9 @@ def paths(run: Run) -> dict[str, str]:
 def test_no_serious_violation(open_tab: Callable[..., Tab], run: Run, scheme: str) -> None:
     tab = open_tab(color_scheme=scheme)
     found = []
+    rules = ("color-contrast",) if scheme == "dark" else ()  # all else is the same in both
     for name, path in paths(run).items():
         tab.open(path)
         tab.page.wait_for_load_state("networkidle")
-        found += [f"{name}: {said}" for said in tab.severe()]
+        found += [f"{name}: {said}" for said in tab.severe(*rules)]
     assert not found, "\n".join(found)

@@ -31,6 +31,7 @@ class Gallery {
     album.querySelector(".explain button").onclick = () => this.explain([...this.chosen].slice(0, 200));
     this.sizes = new ResizeObserver(() => this.layout());
     this.onasked = () => this.tellPicked();
+    this.onback = () => this.viewer.back();
     this.onprefs = ({ detail }) => { if (detail.run === this.data.run) this.show(detail.prefs); };
   }
 
@@ -63,6 +64,7 @@ class Gallery {
     this.chosen = this.picked.get(data.run);
     window.addEventListener("covidviz-heat", this.onprefs); // the same listener twice is one
     window.addEventListener("covidviz-who", this.onasked);
+    window.addEventListener("popstate", this.onback);
     this.sizes.observe(this.scroll);
     this.prefs = heatPrefs(data.run);
     this.layout();
@@ -75,6 +77,7 @@ class Gallery {
   stop() {
     window.removeEventListener("covidviz-heat", this.onprefs);
     window.removeEventListener("covidviz-who", this.onasked);
+    window.removeEventListener("popstate", this.onback);
     this.sizes.disconnect();
   }
 

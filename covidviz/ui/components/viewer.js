@@ -62,6 +62,12 @@ class Viewer {
     if (this.at !== null) this.draw();
   }
 
+  back() { // the browser's Back is a new word, also where it leads to what the server said before it heard of a step
+    clearTimeout(this.telling);
+    this.sent.clear();
+    this.server = null;
+  }
+
   open(at, tell = true) {
     this.at = at;
     if (!this.dialog.open) {
