@@ -39,13 +39,11 @@ SAID = {
     "runs": "All runs.",
     "new_run": "A new run: data, network, training.",
     "run": "One run: curves, the confusion matrix and the images of one of its cells.",
-    "thresholds": "A threshold is moved: matrix, recall, precision and the images that change side follow.",
-    "heat": "Where it looks: the share of the heat in the lungs, on the border and in the corners.",
     "images": "The worst images, one of them large, with its heat maps.",
     "lab": "The live lab: the head is trained anew at each move of a slider.",
     "compare": "Three runs that differ in one setting: a paired verdict first.",
     "predict": "What a run says about images it has not seen.",
-    "data": "The data doctor on phantoms with planted duplicates and a text marker.",
+    "data": "The data doctor on phantoms with planted duplicates.",
     "lessons": "A lesson: guess first.",
     "recipes": "What a report claimed, and what its numbers are worth.",
     "focal": "What focal loss does to each class.",
@@ -63,7 +61,7 @@ def prepare(server: Server) -> list[str]:
 
     covidviz("data", "phantoms", str(data), "--size", "small")
     flawed = str(server.data / "phantoms-flawed")
-    covidviz("data", "phantoms", flawed, "--size", "tiny", "--duplicates", "3", "--marker-class", "covid19")
+    covidviz("data", "phantoms", flawed, "--size", "tiny", "--duplicates", "3")
     covidviz("data", "doctor", flawed)
     for name, rate in RUNS.items():
         covidviz("train", "--data", str(data), *SETTINGS, "--lr", rate, "--name", name, "--tags", "demo")
@@ -77,12 +75,8 @@ def photograph(page: Page, url: str, name: str) -> None:
     if name.startswith("lab"):
         page.locator(DRAWN).wait_for(timeout=300_000)  # computes its features first
     if name.startswith("predict"):
-        page.get_by_role("button", name="Try some of its test images").click()
+        page.get_by_role("button", name="Try some of its images").click()
         page.locator(".predict .card .one").first.wait_for(timeout=300_000)  # compared with training
-    if name == "heat":  # once for all looks
-        page.get_by_role("button", name="Find the lungs").click()
-    if name.startswith("heat"):
-        page.get_by_role("columnheader", name="in the lungs").first.wait_for(timeout=300_000)
     page.wait_for_load_state("networkidle")
     page.wait_for_timeout(1500)  # the curves and the lazily loaded pictures
     page.screenshot(path=GALLERY / f"{name}.png")
@@ -127,8 +121,6 @@ def main() -> None:
             "runs": "/",
             "new_run": f"/new_run?clone={runs[0]}",
             "run": f"/run?run={runs[0]}&split=val&cell=0-1",
-            "thresholds": f"/run?run={runs[0]}&split=val&view=thresholds&t=0.25",
-            "heat": f"/run?run={runs[0]}&split=val&view=heat",
             "images": f"/images?run={runs[0]}&split=val&order=worst",
             "lab": f"/lab?s={quote(json.dumps({**LAB, 'data': str(server.data / 'phantoms-small')}))}",
             "compare": f"/compare?runs={','.join(runs)}",

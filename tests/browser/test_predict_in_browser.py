@@ -116,7 +116,7 @@ def test_images_are_looked_at_and_compared_with_training(tab: Tab, trained: Run)
     expect(ready(tab, 2).nth(0).locator("h3")).to_have_text(known.name)
     # who has no image at hand
     tab.page.get_by_role("button", name="Clear").click()
-    tab.page.get_by_role("button", name="Try some of its test images").click()
+    tab.page.get_by_role("button", name="Try some of its images").click()
     tests = samples[samples["split"] == "test"]
     names = {Path(path).name for path in tests["path"]}
     assert set(ready(tab, len(config.classes)).locator("h3").all_inner_texts()) <= names
