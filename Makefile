@@ -7,13 +7,12 @@ BIN := .venv/bin
 run: .venv/.run
 	$(BIN)/streamlit run streamlit_app.py
 
-# Files in their order: those in a browser are the longest and come first, so that neither process waits at the end.
 test: .venv/.test
 	$(BIN)/python tests/browser/chromium.py --install
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 format: .venv/.test
 	$(BIN)/ruff check --fix .

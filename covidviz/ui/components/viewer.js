@@ -62,10 +62,16 @@ class Viewer {
     if (this.at !== null) this.draw();
   }
 
-  back() { // the browser's Back is a new word, also where it leads to what the server said before it heard of a step
+  // The browser's Back is a new word, also where it leads to what the server said last, before it heard of a step: then
+  // nothing changes for the server, and no update comes.
+  back() {
     clearTimeout(this.telling);
     this.sent.clear();
     this.server = null;
+    const { opened } = this.gallery.data, wanted = new URLSearchParams(location.search).get("img") ?? "";
+    if (wanted !== (opened?.id ?? "")) return;
+    if (wanted) this.open(opened.at, false);
+    else if (this.at !== null) this.hide();
   }
 
   open(at, tell = true) {
