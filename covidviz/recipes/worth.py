@@ -183,7 +183,11 @@ def _few(report: Report, best: Recipe, other: Recipe) -> Iterator[str]:
         return
     first, second = a.recall(report.critical), b.recall(report.critical)
     apart = first[2][0] > second[2][1] or second[2][0] > first[2][1]
-    tail = "the intervals lie apart" if apart else f"the intervals overlap, {first[1]:,} images do not tell them apart"
+    tail = (
+        "the intervals lie apart"
+        if apart
+        else "the intervals overlap, and which images the two disagree on is not known"
+    )
     both = (f"{_first(_called(one))}: {_recall(of, report.critical)}" for one, of in ((best, a), (other, b)))
     yield f"{'. '.join(both)}: {tail}."
 
