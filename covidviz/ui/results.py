@@ -66,6 +66,16 @@ def _results(folder: str, config: Version, samples: Version, predictions: Versio
     return Results(frame, classes, settings.task, settings.critical_class, splits) if splits else None
 
 
+def _rows(
+    folder: str, split: str, config: Version, samples: Version, predictions: Version
+) -> tuple[Results, pd.DataFrame]:
+    """The results of a run, and those of their rows that are of one split."""
+    found = _results(folder, config, samples, predictions)
+    if found is None:
+        raise KeyError(split)
+    return found, found.frame[found.frame["split"] == split]
+
+
 @dataclass(frozen=True)
 class Measured:
     """One split: the `confusion` document, the metrics of the contract, images per class."""
@@ -82,10 +92,7 @@ def measured(run: Run, split: str) -> Measured:
 
 @st.cache_resource(show_spinner=False, max_entries=48)
 def _measured(folder: str, split: str, config: Version, samples: Version, predictions: Version) -> Measured:
-    found = _results(folder, config, samples, predictions)
-    if found is None:
-        raise KeyError(split)
-    rows = found.frame[found.frame["split"] == split]
+    found, rows = _rows(folder, split, config, samples, predictions)
     prob, labels = prob_of(rows, found.classes), labels_of(rows, found.classes)
     return Measured(
         confusion(prob, labels, found.classes, found.task),
@@ -112,10 +119,7 @@ def spread(run: Run, split: str) -> Spread:
 
 @st.cache_resource(show_spinner=False, max_entries=48)
 def _spread(folder: str, split: str, config: Version, samples: Version, predictions: Version) -> Spread:
-    found = _results(folder, config, samples, predictions)
-    if found is None:
-        raise KeyError(split)
-    rows = found.frame[found.frame["split"] == split]
+    found, rows = _rows(folder, split, config, samples, predictions)
     patients = rows["patient_id"].where(rows["patient_id"] != "") if "patient_id" in rows else None
     if patients is not None and not patients.notna().any():
         patients = None
