@@ -48,13 +48,22 @@ def colourise(heat: ArrayLike, size: tuple[int, int], colours: str = "plasma") -
         colours: a name of `PALETTES`.
 
     Returns:
-        RGBA image of that size.
+        Palette image (mode P) of that size: the level 0..255 at each point, and the colours with their alpha.
     """
-    values = np.nan_to_num(np.asarray(heat, dtype=np.float32), nan=0.0, posinf=0.0, neginf=0.0)
-    levels = Image.fromarray((np.clip(values, 0, 1) * 255).round().astype(np.uint8))
-    coloured = levels.resize(size, Image.Resampling.BICUBIC)
-    coloured.putpalette(_palette(colours), "RGBA")
-    return coloured.convert("RGBA")
+    values = np.clip(np.nan_to_num(np.asarray(heat, dtype=np.float32), nan=0.0, posinf=0.0, neginf=0.0), 0, 1)
+    wide, high = size
+    large = _enlarging(values.shape[0], high) @ (255 * values) @ _enlarging(values.shape[1], wide).T
+    # Clipped, as bicubic curves swing beyond their points; half a level more, as the cast cuts off.
+    picture = Image.fromarray((large.clip(0, 255) + 0.5).astype(np.uint8))
+    picture.putpalette(_palette(colours), "RGBA")
+    return picture
+
+
+@lru_cache(maxsize=64)
+def _enlarging(n: int, size: int) -> NDArray[np.float32]:
+    """[size, n]: Pillow's bicubic filter of n points as a matrix. A map has few points, so the product is quick."""
+    points = Image.fromarray(np.eye(n, dtype=np.float32))
+    return np.asarray(points.resize((n, size), Image.Resampling.BICUBIC))
 
 
 def common_scale(*scales: ArrayLike) -> float:
@@ -83,7 +92,7 @@ def cam_image(
     run_scale: float | None = None,
     colours: str = "plasma",
 ) -> Image.Image:
-    """One logged map as an RGBA picture.
+    """One logged map as a picture of `colourise`.
 
     Args:
         maps: [N, C, h, w] in 0..1, as in `cams/<split>.npz`.
@@ -103,15 +112,32 @@ def cam_image(
 
 
 def overlay(image: Image.Image, heat: Image.Image, opacity: float = 0.6) -> Image.Image:
-    """The X-ray with a heat map of `colourise` on top, as RGB.
+    """The X-ray with a heat map of `colourise` on top, in RGB.
 
     Args:
         image: the X-ray, any mode.
-        heat: RGBA, stretched to the size of `image` where it differs.
+        heat: of `colourise`, or any RGBA; stretched to the size of `image` where it differs.
         opacity: 0 (X-ray only) to 1.
     """
+    if image.mode == "L" and heat.mode == "P" and heat.size == image.size:
+        grey, levels = np.asarray(image), np.asarray(heat)
+        mixed = _mixed(bytes(heat.palette.palette), opacity)  # type: ignore[union-attr]
+        pixels = mixed.take(levels.astype(np.uint16) << 8 | grey)
+        return Image.frombuffer("RGBX", image.size, pixels, "raw", "RGBX", 0, 1).convert("RGB")
+    heat = heat.convert("RGBA")
     heat = heat if heat.size == image.size else heat.resize(image.size, Image.Resampling.BICUBIC)
     alpha = heat.getchannel("A").point([round(level * opacity) for level in range(256)])
     base = image.convert("RGB")
     base.paste(heat.convert("RGB"), mask=alpha)
     return base
+
+
+@lru_cache(maxsize=4)
+def _mixed(palette: bytes, opacity: float) -> NDArray[np.uint32]:
+    """What each level over each grey gives, as RGBX [256 x 256]: there are no more colours than these."""
+    colours = np.frombuffer(palette, dtype=np.uint8).reshape(256, 1, 4).astype(np.float32)
+    grey = np.arange(256, dtype=np.float32).reshape(1, 256, 1)
+    share = colours[..., 3:] / 255 * opacity
+    rgbx = np.full((256, 256, 4), 255, dtype=np.uint8)
+    rgbx[..., :3] = ((1 - share) * grey + share * colours[..., :3]).round()
+    return rgbx.view(np.uint32).ravel()

@@ -67,7 +67,7 @@ class HeatMaps:
         maps, scale = found
         heat = np.asarray(maps[label], dtype=np.float32) * (float(scale[label]) / self.full)
         small = max(1, round(size[0] * HEAT_SIDE / max(size))), max(1, round(size[1] * HEAT_SIDE / max(size)))
-        return _webp(colourise(heat, small), 60)
+        return _webp(colourise(heat, small).convert("RGBA"), 60)
 
 
 def xray(data: str, path: str) -> tuple[bytes, tuple[int, int]] | None:

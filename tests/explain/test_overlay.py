@@ -11,7 +11,7 @@ from covidviz.explain.overlay import PALETTES, cam_image, colourise, common_scal
 
 
 def rgba(picture: Image.Image) -> np.ndarray:
-    return np.asarray(picture).astype(int)
+    return np.asarray(picture.convert("RGBA")).astype(int)
 
 
 def test_cold_is_transparent_and_alpha_grows_with_the_value():
@@ -103,6 +103,23 @@ def test_overlay_shows_the_x_ray_where_it_is_cold_and_colour_where_it_is_hot():
     assert (np.asarray(overlay(x_ray, colourise(heat, (4, 2)), opacity=0.0)) == 90).all()
 
 
+def test_a_map_is_enlarged_as_pillow_does_it():
+    heat = np.random.default_rng(0).random((5, 7), dtype=np.float32)
+    expected = np.asarray(Image.fromarray(255 * heat).resize((140, 90), Image.Resampling.BICUBIC)).clip(0, 255)
+    assert np.abs(np.asarray(colourise(heat, (140, 90))) - expected).max() <= 0.51
+
+
+@pytest.mark.parametrize("opacity", [0.0, 0.3, 1.0])
+@pytest.mark.parametrize("colours", PALETTES)
+def test_a_grey_x_ray_is_laid_under_as_one_in_colour(colours: str, opacity: float):
+    draw = np.random.default_rng(1)
+    x_ray = Image.fromarray(draw.integers(0, 256, (60, 80), dtype=np.uint8))
+    heat = colourise(draw.random((7, 7)), (80, 60), colours)
+    quick, plain = overlay(x_ray, heat, opacity), overlay(x_ray.convert("RGB"), heat, opacity)
+    assert quick.mode == plain.mode == "RGB"
+    assert np.abs(np.asarray(quick).astype(int) - np.asarray(plain)).max() <= 1
+
+
 def test_needs_no_torch():
     code = "import sys, covidviz.explain.overlay; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
@@ -110,7 +127,7 @@ def test_needs_no_torch():
 
 @pytest.mark.parametrize("name", PALETTES)
 def test_every_palette_gets_lighter_all_the_way_and_more_opaque(name: str) -> None:
-    drawn = np.asarray(colourise(np.linspace(0, 1, 256)[None], (256, 1), name))[0].astype(float)
+    drawn = rgba(colourise(np.linspace(0, 1, 256)[None], (256, 1), name))[0].astype(float)
     assert (np.diff(drawn[:, 3]) >= 0).all()
     linear = np.where(drawn[:, :3] <= 10, drawn[:, :3] / 3294.6, ((drawn[:, :3] / 255 + 0.055) / 1.055) ** 2.4)
     light = linear @ [0.2126, 0.7152, 0.0722]
