@@ -45,5 +45,6 @@ def with_weights(run: Run) -> Run:
     (run.dir / layout.CHECKPOINTS).mkdir(exist_ok=True)
     model = build(config, len(config.classes), pretrained=False)
     stored = checkpoint.stored_state(model, config)
-    checkpoint.save_best(run.dir / layout.BEST, stored, config, epoch=1, value=0.5, start=None)
+    packed = checkpoint.pack_best(stored, config, epoch=1, value=0.5, start=None)
+    checkpoint.save_best(run.dir / layout.BEST, packed)
     return run

@@ -9,9 +9,9 @@ from __future__ import annotations
 import io
 import json
 import pickle
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -25,7 +25,13 @@ from covidviz.store.files import replacing
 from covidviz.training.models import build, changing_names
 from covidviz.training.weights import StartingWeights, load_weights
 
-__all__ = ["best_of", "load_best", "load_last", "load_state", "rebuild", "save_best", "save_last", "stored_state"]
+__all__ = [
+    "best_of", "later", "load_best", "load_last", "load_state", "pack_best", "pack_last", "rebuild", "save_best",
+    "save_last", "stored_state",
+]  # fmt: skip
+
+T = TypeVar("T")
+COPIED = 64 << 20  # bytes
 
 
 def stored_state(model: nn.Module, config: TrainConfig) -> dict[str, Tensor]:
@@ -47,22 +53,13 @@ def load_state(model: nn.Module, state: Mapping[str, Tensor]) -> None:
         own[name].copy_(tensor)
 
 
-def save_best(
-    path: Path,
-    stored: Mapping[str, Tensor],
-    config: TrainConfig,
-    *,
-    epoch: int,
-    value: float,
-    start: StartingWeights | None,
-) -> None:
-    """Write best.safetensors: `stored` of `stored_state`.
+def pack_best(
+    stored: Mapping[str, Tensor], config: TrainConfig, *, epoch: int, value: float, start: StartingWeights | None
+) -> bytes:
+    """The content of best.safetensors: `stored` of `stored_state`.
 
     Its metadata: `config` (JSON), `epoch`, `monitor`, `value`, `seed`, `start_file`, `start_sha256` (of the starting
     weights, empty from scratch) and `stored` (`all` or `changed`).
-
-    Raises:
-        StoreError: the disk is full or the run directory is gone.
     """
     tensors = {name: t.detach().cpu().contiguous() for name, t in stored.items()}
     metadata = {
@@ -76,9 +73,17 @@ def save_best(
         "start_sha256": start.sha256 if start else "",
         "stored": "all" if config.weights == "none" else "changed",
     }
-    data = save(tensors, metadata)
+    return save(tensors, metadata)
+
+
+def save_best(path: Path, packed: bytes) -> None:
+    """Write best.safetensors: what `pack_best` gave.
+
+    Raises:
+        StoreError: the disk is full or the run directory is gone.
+    """
     with replacing(path) as temporary:
-        temporary.write_bytes(data)
+        temporary.write_bytes(packed)
 
 
 def load_best(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
@@ -133,12 +138,8 @@ def check_start(start: StartingWeights | None, sha256: str) -> None:
         raise StoreError(f"{start.file} is not the file this run started from (its sha256 was {sha256[:16]}...)")
 
 
-def save_last(path: Path, state: Mapping[str, Any]) -> None:
-    """Write last.pt: tensors, numbers, text, and lists and dicts of them.
-
-    Raises:
-        StoreError: the disk is full or the run directory is gone.
-    """
+def pack_last(state: Mapping[str, Any]) -> bytes:
+    """The content of last.pt: tensors, numbers, text, and lists and dicts of them."""
     buffer = io.BytesIO()  # torch would report a full disk as an error of its zip writer
     checksums = get_crc32_options()
     set_crc32_options(False)  # half of the time; the file is put in its place when it is whole
@@ -146,8 +147,46 @@ def save_last(path: Path, state: Mapping[str, Any]) -> None:
         torch.save(dict(state), buffer)
     finally:
         set_crc32_options(checksums)
+    return buffer.getvalue()
+
+
+def save_last(path: Path, packed: bytes) -> None:
+    """Write last.pt: what `pack_last` gave.
+
+    Raises:
+        StoreError: the disk is full or the run directory is gone.
+    """
     with replacing(path) as temporary:
-        temporary.write_bytes(buffer.getbuffer())
+        temporary.write_bytes(packed)
+
+
+def later(pack: Callable[[T], bytes], state: T) -> Callable[[], bytes]:
+    """`pack` of the state as it is now, for a thread that comes to it while training goes on.
+
+    A small state is copied, which takes a twentieth of the time; of one that fills memory there is no second copy.
+
+    Args:
+        state: tensors, and dicts and lists of them with what else there is.
+    """
+    if _bytes(state) > COPIED:
+        packed = pack(state)
+        return lambda: packed
+    kept = _copy(state)
+    return lambda: pack(kept)
+
+
+def _bytes(state: Any) -> int:
+    if isinstance(state, Mapping):
+        return sum(map(_bytes, state.values()))
+    return state.nbytes if isinstance(state, Tensor) else 0
+
+
+def _copy(state: Any) -> Any:
+    if isinstance(state, Mapping):
+        return {key: _copy(value) for key, value in state.items()}
+    if isinstance(state, list):
+        return [_copy(value) for value in state]
+    return state.clone() if isinstance(state, Tensor) else state
 
 
 def load_last(path: Path) -> dict[str, Any] | None:

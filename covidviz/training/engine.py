@@ -1,7 +1,8 @@
 """Training a run from its first batch to its last heat map. Reads from top to bottom.
 
 The order of writing makes every moment safe to be killed in: metrics, then best.safetensors, then last.pt. What was
-written after the last.pt from which a run goes on is taken back first and then written again, the same.
+written after the last.pt from which a run goes on is taken back first and then written again, the same. All but the
+metrics of an epoch is written while the next one is computed; a run is never more than that behind.
 """
 
 from __future__ import annotations
@@ -9,7 +10,10 @@ from __future__ import annotations
 import time
 import traceback
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -28,10 +32,11 @@ from covidviz.store.writer import RunWriter
 from covidviz.training import checkpoint
 from covidviz.training.alarms import validation_alarms
 from covidviz.training.batches import Pixels, epoch_order, send, slices
+from covidviz.training.behind import Behind
 from covidviz.training.dataset import Dataset, Split
 from covidviz.training.devices import Device
 from covidviz.training.features import CACHEABLE, CHUNK, Cut, Features, cut, cut_after, features, memory_order
-from covidviz.training.fused import FusedHead, draw_masks, fits
+from covidviz.training.fused import FusedHead, draw_masks, fits, one_thread
 from covidviz.training.image_cache import content_key
 from covidviz.training.losses import Criterion, make_criterion
 from covidviz.training.models import build, changing_names, train_mode
@@ -102,9 +107,7 @@ class Training:
         self.cut = cut(model)
         self.order = memory_order(model, device.device)
         self.model: nn.Module = model.to(device.device, memory_format=self.order)  # type: ignore[call-overload]
-        # Found once, as they change in place and a network has hundreds of modules.
-        self.stored = checkpoint.stored_state(self.model, config)
-        self.changing = {name: self.stored[name] for name in changing_names(self.model)}
+        self._find_tensors()
         self.optimizer = make_optimizer(self.model, config)
         self.scaler = torch.amp.GradScaler(device.device.type, enabled=device.scaled)
         self.criterion: Criterion = make_criterion(config, train.labels, device.device)
@@ -118,6 +121,7 @@ class Training:
         self.fused: FusedHead | None = None
         self.content: dict[str, str] = {}
         self.work = Work(config, {name: len(split) for name, split in data.splits.items()})
+        self.behind = Behind()
         self.unrecorded: list[tuple[int, float, Tensor]] = []
         self.recorded_at = 0.0
 
@@ -134,7 +138,12 @@ class Training:
         try:
             self._use_features()
             self.work.skip_epochs(self.position.epoch - 1)
-            with Curves(self.writer.run_dir, self.config, first_epoch=self.position.epoch) as curves:
+            threads = one_thread() if self.fused is not None else nullcontext()
+            with (
+                threads,
+                Curves(self.writer.run_dir, self.config, first_epoch=self.position.epoch) as curves,
+                self.behind,
+            ):
                 while self.position.epoch <= self.config.epochs and not self._out_of_patience():
                     self._train_epoch()
                     self._end_epoch(curves)
@@ -182,6 +191,12 @@ class Training:
             assert isinstance(head, nn.Sequential)
             assert isinstance(self.optimizer, torch.optim.SGD)
             self.fused = FusedHead(head, self.criterion, self.optimizer)
+            self._find_tensors()
+
+    def _find_tensors(self) -> None:
+        """What is saved, found once, as it changes in place and a network has hundreds of modules."""
+        self.stored = checkpoint.stored_state(self.model, self.config)
+        self.changing = {name: self.stored[name] for name in changing_names(self.model)}
 
     def _features(self, parts: Cut, split: Split, how: str, device: Device) -> tuple[Features, bool]:
         if split.name not in self.content:
@@ -251,11 +266,17 @@ class Training:
         self.writer.rewind(state["offsets"])
 
     def _save(self) -> None:
+        """Now, and after what is still being written."""
+        self.behind.wait()
+        checkpoint.save_last(self.writer.path(layout.LAST), checkpoint.pack_last(self._state()))
+
+    def _state(self) -> dict[str, Any]:
+        """Everything to go on from here."""
         at = self.position
         history = np.stack(at.history) if at.history else np.zeros((0,), np.float16)
         done = self.batches[at.batch - 1].stop if at.batch else 0
         cuda = self.device.device.type == "cuda"
-        state = {
+        return {
             # What is frozen in a network from scratch is in best.safetensors, once there is one.
             "model": self.changing if at.best_epoch else self.stored,
             "start_sha256": self.start.sha256 if self.start else "",
@@ -274,7 +295,6 @@ class Training:
             "loss": at.loss[:done].clone(),
             "offsets": self.writer.offsets(),
         }
-        checkpoint.save_last(self.writer.path(layout.LAST), state)
 
     # one epoch
 
@@ -310,7 +330,7 @@ class Training:
     def _step(self, inputs: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
         """One optimizer step. Returns probabilities [B, C] and loss per sample [B], without waiting for them."""
         if self.fused is not None:
-            logits = self.fused.step(inputs.float(), labels, draw_masks(self.fused.head, len(inputs)))
+            logits = self.fused.step(inputs.float(), labels, draw_masks(self.fused.head, [len(inputs)])[0])
             return probabilities(logits, self.config.task), self.criterion(logits, labels)
         self.optimizer.zero_grad()
         with self.device.autocast():
@@ -377,24 +397,32 @@ class Training:
         for name, values in metrics.items():
             self.writer.metrics(at.epoch, name, values)
         metric = config.monitor.removeprefix("val_")
-        value = metrics["val"][metric]
+        value, best = metrics["val"][metric], None
         if at.best is None or better(value, at.best, metric):
             at.best_epoch, at.best = at.epoch, value
-            path = self.writer.path(layout.BEST)
-            checkpoint.save_best(path, self.stored, config, epoch=at.epoch, value=value, start=self.start)
+            pack = partial(checkpoint.pack_best, config=config, epoch=at.epoch, value=value, start=self.start)
+            best = checkpoint.later(pack, self.stored)
         at.history.append(prob.astype(np.float16))
-        self.writer.history(val.sample_id, range(1, at.epoch + 1), np.stack(at.history))
-        curves.epoch(at.epoch, metrics)
-        done = at.epoch
+        epoch, history = at.epoch, tuple(at.history)
+        now = {"epoch": epoch, "best_epoch": at.best_epoch, "best": at.best}
         at.epoch, at.batch, at.seconds = at.epoch + 1, 0, 0.0
-        self._save()
-        alarms = validation_alarms(prob, val.labels, loss, config.classes, config.task)
-        self.writer.status(epoch=done, best_epoch=at.best_epoch, best=at.best, alarms=alarms)
-        losses = ", ".join(f"{name} loss {values['loss']:.4f}" for name, values in metrics.items())
-        best = " (best)" if at.best_epoch == done else ""
-        self.say(f"epoch {done} of {config.epochs}: {losses}, {config.monitor} {value:.4f}{best}, {rates['seconds']} s")
-        for alarm in alarms:
-            self.say(alarm)
+        last = checkpoint.later(checkpoint.pack_last, self._state())
+
+        def write() -> None:
+            if best is not None:
+                checkpoint.save_best(self.writer.path(layout.BEST), best())
+            self.writer.history(val.sample_id, range(1, epoch + 1), np.stack(history))
+            curves.epoch(epoch, metrics)
+            checkpoint.save_last(self.writer.path(layout.LAST), last())
+            alarms = validation_alarms(prob, val.labels, loss, config.classes, config.task)
+            self.writer.status(**now, alarms=alarms)
+            losses = ", ".join(f"{name} loss {values['loss']:.4f}" for name, values in metrics.items())
+            what = f"{config.monitor} {value:.4f}{' (best)' if best is not None else ''}, {rates['seconds']} s"
+            self.say(f"epoch {epoch} of {config.epochs}: {losses}, {what}")
+            for alarm in alarms:
+                self.say(alarm)
+
+        self.behind.do(write)
 
     def _evaluate(self, split: Split, phase: str) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         self._enter(phase, len(split))

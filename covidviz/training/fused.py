@@ -2,12 +2,15 @@
 
 The input of a head on cached features is a matrix, so a step is two small matrix products forward, two backward and
 the update, which is part of the last product: v = momentum v + gradient in one call. Autograd, the optimizer and
-their bookkeeping take longer than that arithmetic.
+their bookkeeping take longer than that arithmetic. Of the rest each call counts, however small its work: between two
+products of half a megabyte its code has left the processor's cache.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
@@ -15,9 +18,11 @@ from torch import Tensor, nn
 from covidviz.training.gradients import gradient_of
 from covidviz.training.losses import Criterion
 
-__all__ = ["FusedHead", "draw_masks", "fits"]
+__all__ = ["FusedHead", "draw_masks", "fits", "one_thread"]
 
 Masks = Sequence[Tensor | None]
+
+ALIGNED = 16  # columns of float32 in a cache line
 
 
 def fits(head: object, optimizer: torch.optim.Optimizer) -> bool:
@@ -29,22 +34,47 @@ def fits(head: object, optimizer: torch.optim.Optimizer) -> bool:
                              for group in optimizer.param_groups)  # fmt: skip
 
 
-def draw_masks(head: nn.Sequential, rows: int, generator: torch.Generator | None = None) -> list[Tensor | None]:
-    """What dropout multiplies each hidden layer's [rows, width] with: drawn as `nn.Dropout` does, in the same order.
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """The products of a head's step are too small to be shared: waking another thread takes longer than they do."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def draw_masks(head: nn.Sequential, sizes: Sequence[int], generator: torch.Generator | None = None) -> list[Masks]:
+    """What dropout multiplies each hidden layer with: drawn as `nn.Dropout` does, in the same order.
 
     Args:
+        sizes: of the batches.
         generator: default: torch's own, as `nn.Dropout` uses.
+
+    Returns:
+        Per batch and hidden layer [rows, width]; None where nothing is dropped.
     """
     widths = [module.out_features for module in head if isinstance(module, nn.Linear)][:-1]
     drops = [module.p for module in head if isinstance(module, nn.Dropout)]
-    return [
-        torch.empty(rows, width).bernoulli_(1 - p, generator=generator).div_(1 - p) if p else None
-        for width, p in zip(widths, drops, strict=True)
+    layers = [(p, torch.empty(sum(sizes), width)) for width, p in zip(widths, drops, strict=True)]
+    parts = [(p, whole.split(list(sizes))) for p, whole in layers]
+    masks: list[Masks] = [
+        [part[i].bernoulli_(1 - p, generator=generator) if p else None for p, part in parts] for i in range(len(sizes))
     ]
+    for p, whole in layers:
+        if p:
+            whole.div_(1 - p)
+    return masks
 
 
 class FusedHead:
-    """A head in training; its weights and the optimizer's momentum change in place, so both can be saved as ever."""
+    """A head in training; its weights and the optimizer's momentum change in place, so both can be saved as ever.
+
+    They are made views of two vectors, in which each layer is a matrix [out, K] of its weight and then its bias, as
+    each input carries a 1 behind its values: one product per layer gives both gradients, and one addition is the step.
+    What was taken of `head.state_dict()` before is no longer what is trained.
+    """
 
     def __init__(self, head: nn.Sequential, criterion: Criterion, optimizer: torch.optim.SGD) -> None:
         """
@@ -54,58 +84,80 @@ class FusedHead:
             optimizer: over the head's parameters, in one group.
         """
         self.head = head
-        self.layers = [(m.weight.data, m.bias.data, m.weight, m.bias) for m in head if isinstance(m, nn.Linear)]
         self.gradient: Callable[[Tensor, Tensor], Tensor] = gradient_of(criterion)
-        self.optimizer = optimizer
         self.group = optimizer.param_groups[0]
+        layers = [module for module in head if isinstance(module, nn.Linear)]
+        shapes = [(layer.out_features, -(-(layer.in_features + 1) // ALIGNED) * ALIGNED) for layer in layers]
+        self._values, self._velocity = (torch.zeros(sum(math.prod(shape) for shape in shapes)) for _ in range(2))
+        values, velocities = (
+            [part.view(shape) for part, shape in zip(flat.split([math.prod(s) for s in shapes]), shapes, strict=True)]
+            for flat in (self._values, self._velocity)
+        )
+        for layer, value, velocity in zip(layers, values, velocities, strict=True):
+            n = layer.in_features
+            for parameter, at in ((layer.weight, slice(0, n)), (layer.bias, n)):
+                _move(parameter, value[:, at])
+                if self.group["momentum"]:
+                    before = optimizer.state[parameter].get("momentum_buffer")
+                    optimizer.state[parameter]["momentum_buffer"] = velocity[:, at]
+                    if before is not None:
+                        velocity[:, at] = before
+        self._layers = [
+            (value, value.t(), value[:, : layer.in_features], velocity)
+            for layer, value, velocity in zip(layers, values, velocities, strict=True)
+        ]
+        self._inputs: dict[int, list[tuple[Tensor, Tensor]]] = {}
 
-    @torch.no_grad()
-    def step(self, x: Tensor, targets: Tensor, masks: Masks) -> Tensor:
+    def step(self, x: Tensor, targets: Tensor, masks: Masks, rows: Tensor | None = None) -> Tensor:
         """One step on the mean loss of a batch.
 
         Args:
-            x: features, float32 [B, D].
+            x: features, float32 [B, D]; with `rows`, those of all samples [N, D].
             targets: 0/1, float32 [B, C].
-            masks: of `draw_masks`.
+            masks: one of `draw_masks`.
+            rows: which samples of `x` are the batch.
 
         Returns:
             The logits [B, C] before the step.
         """
-        inputs, h = [x], x
-        for (weight, bias, *_), mask in zip(self.layers[:-1], masks, strict=True):
-            h = torch.addmm(bias, h, weight.t()).relu_()
-            if mask is not None:
-                h.mul_(mask)
-            inputs.append(h)
-        weight, bias, *_ = self.layers[-1]
-        logits = torch.addmm(bias, h, weight.t())
-        back = self.gradient(logits, targets).div_(len(x))
-        for i in range(len(self.layers) - 1, -1, -1):
-            weight, bias, *parameters = self.layers[i]
-            by_weight = back
-            if i:
-                back = torch.mm(back, weight)
-                if (mask := masks[i - 1]) is not None:
-                    back.mul_(mask)
-                # Nothing passes where ReLU or the mask gave 0. One call instead of a comparison and a product.
-                back = torch.ops.aten.threshold_backward(back, inputs[i], 0)
-            self._update(parameters[0], weight, by_weight.t(), inputs[i])
-            self._update(parameters[1], bias, by_weight)
+        n, momentum = len(targets), self.group["momentum"]
+        inputs = self._inputs.get(n) or self._make_inputs(n)
+        if rows is None:
+            inputs[0][1].copy_(x)
+        else:
+            torch.index_select(x, 0, rows, out=inputs[0][1])
+        passing = []
+        for (whole, _), (_, values), (_, transposed, _, _), mask in zip(
+            inputs, inputs[1:], self._layers, masks, strict=False
+        ):
+            z = torch.mm(whole, transposed)
+            # What dropout lets through where ReLU does too: of use in both directions.
+            passing.append(torch.ops.aten.threshold_backward(torch.ones_like(z) if mask is None else mask, z, 0))
+            torch.mul(z, passing[-1], out=values)
+        logits = torch.mm(inputs[-1][0], self._layers[-1][1])
+        back = self.gradient(logits, targets)
+        for i in range(len(self._layers) - 1, -1, -1):
+            _, _, weight, velocity = self._layers[i]
+            before = torch.mm(back, weight).mul_(passing[i - 1]) if i else None
+            torch.addmm(velocity, back.t(), inputs[i][0], beta=momentum, alpha=1 / n, out=velocity)
+            if before is not None:
+                back = before
+        if decay := self.group["weight_decay"]:
+            self._velocity.add_(self._values, alpha=decay)
+        self._values.add_(self._velocity, alpha=-self.group["lr"])
         return logits
 
-    def _update(self, parameter: Tensor, value: Tensor, left: Tensor, right: Tensor | None = None) -> None:
-        """`value` -= lr v, v = momentum v + gradient, and the gradient is left @ right, or the sum of left's rows."""
-        lr, momentum, decay = self.group["lr"], self.group["momentum"], self.group["weight_decay"]
-        state = self.optimizer.state[parameter]
-        v = state.get("momentum_buffer")
-        if v is None:
-            v = torch.zeros_like(value)
-            if momentum:
-                state["momentum_buffer"] = v
-        if right is not None:
-            torch.addmm(v, left, right, beta=momentum, out=v)
-        else:
-            v.mul_(momentum).add_(left.sum(dim=0))
-        if decay:
-            v.add_(value, alpha=decay)
-        value.add_(v, alpha=-lr)
+    def _make_inputs(self, n: int) -> list[tuple[Tensor, Tensor]]:
+        """For n samples what goes into each layer, [n, K] with a 1 behind the values, and the view of these alone."""
+        self._inputs[n] = made = []
+        for value, _, weight, _ in self._layers:
+            whole = torch.zeros(n, value.shape[1])
+            whole[:, weight.shape[1]] = 1
+            made.append((whole, whole[:, : weight.shape[1]]))
+        return made
+
+
+def _move(parameter: Tensor, to: Tensor) -> None:
+    """The parameter lies in `to` from now on."""
+    to.copy_(parameter.data)
+    parameter.data = to

@@ -40,7 +40,7 @@ __all__ = ["MODELS_OF_LAB", "Epoch", "LabData", "LabSplit", "check", "key_of", "
 
 # Those whose head takes a vector: SqueezeNet's classifier pools by itself.
 MODELS_OF_LAB = tuple(name for name in MODELS if name != "squeezenet1_1")
-CHUNK = 4 << 20  # bytes of features that are put in order at a time; between chunks others have their turn
+CHUNK = 4 << 20  # bytes of features that are trained on at a time; between chunks others have their turn
 # What the features depend on. Two configs that agree in these can be trained on the same `LabData`.
 OF_THE_DATA = ("data", "split_column", "classes", "task", "label_rule", "image_size", "model", "weights", "seed",
                "precision", "device")  # fmt: skip
@@ -164,36 +164,27 @@ def train(data: LabData, config: TrainConfig) -> Iterator[Epoch | None]:
     stepper = FusedHead(head, criterion, optimizer)
     targets, val_targets = (torch.from_numpy(one.labels.astype(np.float32)) for one in (part, val))
     batches = slices(len(targets), config.batch_size)
-    row = 4 * part.features.shape[1]
-    chunks = slices(len(targets), config.batch_size * max(1, CHUNK // (row * config.batch_size)))
+    sizes = [batch.stop - batch.start for batch in batches]
+    turn = max(1, CHUNK // (4 * part.features.shape[1] * config.batch_size))  # batches
     generator = torch.Generator().manual_seed(config.seed)
     best: tuple[int, float] | None = None
     metric = config.monitor.removeprefix("val_")
 
-    def masks() -> list[list[Tensor | None]]:
-        return [draw_masks(head, batch.stop - batch.start, generator) for batch in batches]
-
     with ThreadPoolExecutor(1) as ahead:  # dropout of the next epoch is drawn meanwhile
-        coming = ahead.submit(masks)
+        coming = ahead.submit(draw_masks, head, sizes, generator)
         for epoch in range(1, config.epochs + 1):
             drawn = coming.result()
             if epoch < config.epochs:
-                coming = ahead.submit(masks)
+                coming = ahead.submit(draw_masks, head, sizes, generator)
             order = torch.from_numpy(epoch_order(len(targets), config.seed, epoch))
-            logits = torch.empty(len(targets), len(config.classes))
-            done = 0
-            for chunk in chunks:
-                rows = order[chunk]
-                xs, ys = part.features[rows], targets[rows]
-                for first in range(0, len(rows), config.batch_size):
-                    set_learning_rates(
-                        optimizer, learning_rates(config, (epoch - 1) * len(batches) + done, len(batches))
-                    )
-                    x, y = xs[first : first + config.batch_size], ys[first : first + config.batch_size]
-                    logits[batches[done]] = stepper.step(x, y, drawn[done])
-                    done += 1
-                yield None
-            loss = criterion(logits, targets[order])
+            shuffled, logits = targets[order], torch.empty(len(targets), len(config.classes))
+            for done, (batch, masks) in enumerate(zip(batches, drawn, strict=True)):
+                rates = learning_rates(config, (epoch - 1) * len(batches) + done, len(batches))
+                set_learning_rates(optimizer, rates)
+                logits[batch] = stepper.step(part.features, shuffled[batch], masks, order[batch])
+                if done % turn == turn - 1:
+                    yield None
+            loss = criterion(logits, shuffled)
             _check_finite(loss, batches, epoch, config)
             if config.train_eval:
                 prob, exact = _evaluate(head, part.features, targets, config, criterion)

@@ -122,7 +122,7 @@ def _head_steps(config: TrainConfig, data: LabData) -> Iterator[tuple[float, flo
     for lr, rows in zip(rates(STEPS_HEAD).tolist(), _batches(len(targets), config), strict=False):
         set_learning_rates(optimizer, (lr, lr))
         x, y = part.features[rows], targets[rows]
-        logits = stepper.step(x, y, draw_masks(head, len(x), generator))
+        logits = stepper.step(x, y, draw_masks(head, [len(x)], generator)[0])
         yield lr, float(criterion(logits, y).mean())
 
 

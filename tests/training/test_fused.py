@@ -91,7 +91,7 @@ def test_a_training_is_that_of_autograd_and_sgd(
             rows = slice(16 * (step % 4), 16 * (step % 4) + (16 if step % 4 < 3 else 9))
             optimizer.param_groups[0]["lr"] = 0.05 / (1 + step)
             if fused:
-                logits.append(stepper.step(x[rows], y[rows], draw_masks(head, len(x[rows]))))
+                logits.append(stepper.step(x[rows], y[rows], draw_masks(head, [len(x[rows])])[0]))
                 continue
             optimizer.zero_grad()
             out = head(x[rows])

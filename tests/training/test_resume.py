@@ -25,6 +25,7 @@ from covidviz.store.writer import RunWriter
 from covidviz.training import checkpoint, engine
 from covidviz.training.engine import Training
 from covidviz.training.models import build
+from covidviz.training.tensorboard import Curves
 from covidviz.training.worker import work
 
 MakeRun = Callable[..., Path]
@@ -184,10 +185,10 @@ def test_a_repeated_epoch_that_comes_out_otherwise(make_run: MakeRun, monkeypatc
     class Killed(BaseException):
         pass
 
-    def die(path: Path, state: dict[str, Any]) -> None:
-        if state["best_epoch"]:
+    def die(path: Path, packed: bytes) -> None:
+        if (run_dir / layout.BEST).exists():
             raise Killed
-        save_last(path, state)
+        save_last(path, packed)
 
     with monkeypatch.context() as patch:
         patch.setattr(checkpoint, "save_last", die)
@@ -266,13 +267,13 @@ def test_other_starting_weights_are_noticed(make_run: MakeRun, tmp_path: Path, m
     # the stop came while images were read, so nothing was started yet
     assert not (run_dir / layout.LAST).exists()
 
-    def stop_later(self: Training) -> None:
-        save(self)
+    def stop_later(self: Training, curves: Curves) -> None:
+        end_epoch(self, curves)
         (run_dir / layout.STOP).touch()
 
-    save = Training._save
+    end_epoch = Training._end_epoch
     with monkeypatch.context() as patch:
-        patch.setattr(Training, "_save", stop_later)
+        patch.setattr(Training, "_end_epoch", stop_later)
         assert work(run_dir) == "stopped"
     torch.save(build(config.replace(seed=1), 3).state_dict(), file)
     assert work(run_dir) == "failed"
