@@ -292,3 +292,32 @@ def test_the_queue_is_looked_after(make_run: MakeRun, monkeypatch: pytest.Monkey
     (run_dir / layout.CONFIG).write_text("broken")
     assert worker.main([str(run_dir)]) == 1
     assert asked == [run_dir.parent] * 2
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere the C library is another")
+def test_large_blocks_are_kept_for_the_next_step() -> None:
+    """The second of two equal blocks has its pages already."""
+    code = """
+import ctypes, resource, sys
+from covidviz.training import worker
+if sys.argv[1:]:
+    worker._keep_memory()
+def faults():
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    library = ctypes.CDLL(None)
+    library.malloc.restype, library.free.argtypes = ctypes.c_void_p, [ctypes.c_void_p]
+    at = library.malloc(64 << 20)
+    ctypes.memset(at, 1, 64 << 20)
+    library.free(at)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+faults()
+print(faults())
+"""
+    plain, kept = (
+        int(subprocess.run([sys.executable, "-c", code, *given], capture_output=True, text=True, check=True).stdout)
+        for given in ([], ["kept"])
+    )
+    if os.confstr("CS_GNU_LIBC_VERSION"):
+        assert kept < plain / 100
+    else:
+        assert kept <= plain
