@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any
 
 __all__ = [
-    "GATES", "Gate", "Part", "Row", "Settings", "clock", "held", "in_turn", "missing", "quiet", "ratio", "seconds",
-    "use",
+    "GATES", "Gate", "Part", "Row", "Settings", "clock", "clock_name", "held", "in_turn", "missing", "quiet", "ratio",
+    "seconds", "use",
 ]  # fmt: skip
 
 
@@ -132,6 +132,11 @@ _clock = _Clock()
 def use(name: str) -> None:
     """Measure in `wall` time or in `cpu` time: that of this process's threads, for a machine that does other work."""
     _clock.now = _CLOCKS[name]
+
+
+def clock_name() -> str:
+    """The one in use."""
+    return next(name for name, now in _CLOCKS.items() if now is _clock.now)
 
 
 def clock() -> float:

@@ -20,7 +20,7 @@ from safetensors.torch import load_file, save_file
 
 from benchmarks.gates.dataset import write_images
 from benchmarks.gates.phases import Times, train
-from benchmarks.gates.plain import LAST_BLOCK, Plain, network
+from benchmarks.gates.plain import LAST_BLOCK, Plain, apart, network
 from benchmarks.gates.row import Part, Row, Settings, in_turn, missing, quiet, ratio, seconds
 from covidviz.store import layout
 from covidviz.training.devices import cpu_has_bf16
@@ -99,7 +99,6 @@ def case(name: str, what: str) -> Part:
     def rows(settings: Settings) -> Iterator[Row]:
         size = SIZES[name, what][0 if settings.quick else 1]
         bench = Bench(settings, name, size)
-        plain = Plain(bench.data, name, what, workers=settings.workers)
         trainable = {"block": f"from:{LAST_BLOCK[name]}"}.get(what, what)
         many = MANY / (size.train + size.val)
         modes = ["fast"] if what == "all" else ["exact", "fast"]
@@ -120,8 +119,8 @@ def case(name: str, what: str) -> Part:
 
         unit = 1 if what == "all" else EPOCHS
         ours = epoch if what == "all" else measured
-        calls = [*map(ours, modes), lambda: unit * many * seconds(plain.epoch)]
-        taken = in_turn(calls, size.pairs)
+        with apart(bench.data, name, what, workers=settings.workers) as plain:
+            taken = in_turn([*map(ours, modes), lambda: unit * many * plain()], size.pairs)
         letter = {"head": "(a)", "block": "(b)", "all": "(c)"}[what]
         span = "an epoch without its checkpoint" if what == "all" else "10 epochs"
         note = f"for {MANY:,} images, from {size.train + size.val}"
@@ -165,18 +164,19 @@ def steady(settings: Settings) -> Iterator[Row]:
     size = Size(n * 4 // 5, n // 5, 1, EPOCHS)
     bench = Bench(settings, "resnet18", size, jpeg=(64, 64))
     small = Size(48, 12, 1, 1)
-    plain = Plain(Bench(settings, "resnet18", small).data, "resnet18", "head", workers=settings.workers)
+    few = Bench(settings, "resnet18", small).data
     caches = settings.folder / "cache-steady"
     mode = "bf16" if cpu_has_bf16() else "fast"
     bench.train("head", mode, caches=caches, image_size=64)
-    plain.epoch()
     runs: list[Times] = []
 
     def ours() -> float:
         runs.append(bench.train("head", mode, caches=caches, image_size=64))
         return runs[-1].total
 
-    taken = in_turn([ours, lambda: seconds(plain.epoch) * n / (small.train + small.val)], settings.pairs(3))
+    with apart(few, "resnet18", "head", workers=settings.workers) as plain:
+        plain()
+        taken = in_turn([ours, lambda: plain() * n / (small.train + small.val)], settings.pairs(3))
     note = f"{n:,} images; the plain script from {small.train + small.val}"
     runs.sort(key=lambda times: times.epoch())
     epochs = [(times.epoch(), epoch) for times, (_, epoch) in zip(runs, taken, strict=True)]
