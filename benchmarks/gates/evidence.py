@@ -91,7 +91,10 @@ def _slider(page: Page, url: str, n: int) -> Iterator[Row]:
 
 def _replay(page: Page, url: str, n: int) -> Iterator[Row]:
     page.goto(url)
-    slider = page.locator(".st-key-run_replay input.epoch")
+    box = page.locator(".st-key-run_replay")
+    box.wait_for(state="attached", timeout=90_000)
+    box.scroll_into_view_if_needed()  # its data are asked for when it comes into sight
+    slider = box.locator("input.epoch")
     slider.wait_for(timeout=90_000)
     page.wait_for_function(IDLE)
     taken = slider.evaluate(MOVES, [1, 10, n])

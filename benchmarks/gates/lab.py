@@ -72,7 +72,7 @@ def fused_head(settings: Settings) -> Iterator[Row]:
             return clock() - start
 
         ours()
-        pairs = in_turn([ours, peer], settings.pairs(3))
+        pairs = in_turn([ours, peer], settings.pairs(2))
     finally:
         torch.set_num_threads(threads)
     yield ratio(

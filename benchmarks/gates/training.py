@@ -47,9 +47,9 @@ class Size:
 
 
 SIZES = {  # quick, full
-    ("resnet18", "head"): (Size(64, 16, 3, 10), Size(256, 64, 5, 10)),
-    ("resnet18", "block"): (Size(48, 16, 3, 2), Size(192, 64, 5, 4)),
-    ("resnet18", "all"): (Size(24, 8, 3, 2), Size(128, 32, 5, 2)),
+    ("resnet18", "head"): (Size(64, 16, 2, 10), Size(256, 64, 5, 10)),
+    ("resnet18", "block"): (Size(48, 16, 2, 2), Size(192, 64, 5, 4)),
+    ("resnet18", "all"): (Size(24, 8, 2, 2), Size(128, 32, 5, 2)),
     ("vgg16", "head"): (Size(12, 4, 2, 3), Size(64, 16, 5, 10)),
     ("vgg16", "block"): (Size(12, 4, 2, 2), Size(64, 16, 5, 4)),
     ("vgg16", "all"): (Size(6, 3, 2, 2), Size(32, 8, 5, 2)),
@@ -119,8 +119,8 @@ def case(name: str, what: str) -> Part:
 
         unit = 1 if what == "all" else EPOCHS
         ours = epoch if what == "all" else measured
-        with apart(bench.data, name, what, workers=settings.workers) as plain:
-            taken = in_turn([*map(ours, modes), lambda: unit * many * plain()], size.pairs)
+        plain = apart(bench.data, name, what, workers=settings.workers)
+        taken = in_turn([*map(ours, modes), lambda: unit * many * plain()], size.pairs)
         letter = {"head": "(a)", "block": "(b)", "all": "(c)"}[what]
         span = "an epoch without its checkpoint" if what == "all" else "10 epochs"
         note = f"for {MANY:,} images, from {size.train + size.val}"
@@ -146,8 +146,8 @@ def exactness(settings: Settings) -> Iterator[Row]:
     """With and without the caches: the same trained weights."""
     for name in ("resnet18", "vgg16"):
         bench = Bench(settings, name, Size(6, 3, 1, 2), jpeg=(256, 256))
-        exact = bench.train("head", "exact", batch_size=4)
-        without = bench.train("head", "exact", batch_size=4, cache="off")
+        exact = bench.train("head", "exact", batch_size=4, image_size=128)
+        without = bench.train("head", "exact", batch_size=4, image_size=128, cache="off")
         a, b = (load_file(times.run_dir / layout.BEST) for times in (exact, without))
         difference = max(float((a[key] - b[key]).abs().max()) for key in a)
         note = f"{len(a)} tensors, 2 epochs of 9 images in batches of 4 and 2"
@@ -174,9 +174,9 @@ def steady(settings: Settings) -> Iterator[Row]:
         runs.append(bench.train("head", mode, caches=caches, image_size=64))
         return runs[-1].total
 
-    with apart(few, "resnet18", "head", workers=settings.workers) as plain:
-        plain()
-        taken = in_turn([ours, lambda: plain() * n / (small.train + small.val)], settings.pairs(3))
+    plain = apart(few, "resnet18", "head", workers=settings.workers)
+    plain()
+    taken = in_turn([ours, lambda: plain() * n / (small.train + small.val)], settings.pairs(3))
     note = f"{n:,} images; the plain script from {small.train + small.val}"
     runs.sort(key=lambda times: times.epoch())
     epochs = [(times.epoch(), epoch) for times, (_, epoch) in zip(runs, taken, strict=True)]

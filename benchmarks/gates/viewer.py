@@ -128,7 +128,7 @@ def _opening(settings: Settings) -> Iterator[Row]:
         return seconds(known.refresh)
 
     calls = [first, warm, every_number, unchanged, thorough, lambda: seconds(lambda: naive(runs))]
-    taken = in_turn(calls, settings.pairs(3))
+    taken = in_turn(calls, settings.pairs(2))
     what = f"{RUNS} runs x {EPOCHS} epochs"
     note = "a new index, with what an earlier one kept on disk; settings and curves of a run are read when looked at"
     yield ratio(f"warm open of {what} / JSON + pandas", [(row[1], row[-1]) for row in taken], "open naive", note)
