@@ -53,8 +53,9 @@ def colourise(heat: ArrayLike, size: tuple[int, int], colours: str = "plasma") -
     values = np.clip(np.nan_to_num(np.asarray(heat, dtype=np.float32), nan=0.0, posinf=0.0, neginf=0.0), 0, 1)
     wide, high = size
     large = _enlarging(values.shape[0], high) @ (255 * values) @ _enlarging(values.shape[1], wide).T
-    # Clipped, as bicubic curves swing beyond their points; half a level more, as the cast cuts off.
-    picture = Image.fromarray((large.clip(0, 255) + 0.5).astype(np.uint8))
+    large += 0.5  # the cast cuts off
+    # Bicubic curves swing beyond their points.
+    picture = Image.fromarray(np.clip(large, 0, 255, out=large).astype(np.uint8))
     picture.putpalette(_palette(colours), "RGBA")
     return picture
 
@@ -120,9 +121,10 @@ def overlay(image: Image.Image, heat: Image.Image, opacity: float = 0.6) -> Imag
         opacity: 0 (X-ray only) to 1.
     """
     if image.mode == "L" and heat.mode == "P" and heat.size == image.size:
-        grey, levels = np.asarray(image), np.asarray(heat)
-        mixed = _mixed(bytes(heat.palette.palette), opacity)  # type: ignore[union-attr]
-        pixels = mixed.take(levels.astype(np.uint16) << 8 | grey)
+        at = np.asarray(heat).astype(np.uint16)
+        at <<= 8
+        at |= np.asarray(image)
+        pixels = _mixed(bytes(heat.palette.palette), opacity).take(at)  # type: ignore[union-attr]
         return Image.frombuffer("RGBX", image.size, pixels, "raw", "RGBX", 0, 1).convert("RGB")
     heat = heat.convert("RGBA")
     heat = heat if heat.size == image.size else heat.resize(image.size, Image.Resampling.BICUBIC)

@@ -8,9 +8,9 @@ products of half a megabyte its code has left the processor's cache.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -68,6 +68,21 @@ def draw_masks(head: nn.Sequential, sizes: Sequence[int], generator: torch.Gener
     return masks
 
 
+class _Layer(NamedTuple):
+    """Views of one layer's matrix [out, K], and of its velocity: transposed whole, and the weight [out, in] alone."""
+
+    transposed: Tensor
+    weight: Tensor
+    velocity: Tensor
+
+
+class _Input(NamedTuple):
+    """What goes into a layer: [n, K] with a 1 behind the values, and these alone [n, in]."""
+
+    whole: Tensor
+    values: Tensor
+
+
 class FusedHead:
     """A head in training; its weights and the optimizer's momentum change in place, so both can be saved as ever.
 
@@ -86,27 +101,24 @@ class FusedHead:
         self.head = head
         self.gradient: Callable[[Tensor, Tensor], Tensor] = gradient_of(criterion)
         self.group = optimizer.param_groups[0]
-        layers = [module for module in head if isinstance(module, nn.Linear)]
-        shapes = [(layer.out_features, -(-(layer.in_features + 1) // ALIGNED) * ALIGNED) for layer in layers]
-        self._values, self._velocity = (torch.zeros(sum(math.prod(shape) for shape in shapes)) for _ in range(2))
-        values, velocities = (
-            [part.view(shape) for part, shape in zip(flat.split([math.prod(s) for s in shapes]), shapes, strict=True)]
-            for flat in (self._values, self._velocity)
-        )
-        for layer, value, velocity in zip(layers, values, velocities, strict=True):
-            n = layer.in_features
-            for parameter, at in ((layer.weight, slice(0, n)), (layer.bias, n)):
-                _move(parameter, value[:, at])
+        linear = [module for module in head if isinstance(module, nn.Linear)]
+        shapes = [(module.out_features, -(-(module.in_features + 1) // ALIGNED) * ALIGNED) for module in linear]
+        sizes = [rows * columns for rows, columns in shapes]
+        self._values, self._velocity = torch.zeros(sum(sizes)), torch.zeros(sum(sizes))
+        self._layers: list[_Layer] = []
+        parts = zip(linear, shapes, self._values.split(sizes), self._velocity.split(sizes), strict=True)
+        for module, shape, flat, flat_velocity in parts:
+            matrix, velocity, n = flat.view(shape), flat_velocity.view(shape), module.in_features
+            for parameter, at in ((module.weight, slice(n)), (module.bias, n)):
+                matrix[:, at] = parameter.data
+                parameter.data = matrix[:, at]
                 if self.group["momentum"]:
-                    before = optimizer.state[parameter].get("momentum_buffer")
-                    optimizer.state[parameter]["momentum_buffer"] = velocity[:, at]
-                    if before is not None:
+                    state = optimizer.state[parameter]
+                    if (before := state.get("momentum_buffer")) is not None:
                         velocity[:, at] = before
-        self._layers = [
-            (value, value.t(), value[:, : layer.in_features], velocity)
-            for layer, value, velocity in zip(layers, values, velocities, strict=True)
-        ]
-        self._inputs: dict[int, list[tuple[Tensor, Tensor]]] = {}
+                    state["momentum_buffer"] = velocity[:, at]
+            self._layers.append(_Layer(matrix.t(), matrix[:, :n], velocity))
+        self._inputs: dict[int, list[_Input]] = {}
 
     def step(self, x: Tensor, targets: Tensor, masks: Masks, rows: Tensor | None = None) -> Tensor:
         """One step on the mean loss of a batch.
@@ -123,41 +135,32 @@ class FusedHead:
         n, momentum = len(targets), self.group["momentum"]
         inputs = self._inputs.get(n) or self._make_inputs(n)
         if rows is None:
-            inputs[0][1].copy_(x)
+            inputs[0].values.copy_(x)
         else:
-            torch.index_select(x, 0, rows, out=inputs[0][1])
+            torch.index_select(x, 0, rows, out=inputs[0].values)
         passing = []
-        for (whole, _), (_, values), (_, transposed, _, _), mask in zip(
-            inputs, inputs[1:], self._layers, masks, strict=False
-        ):
-            z = torch.mm(whole, transposed)
+        for i, mask in enumerate(masks):
+            z = torch.mm(inputs[i].whole, self._layers[i].transposed)
             # What dropout lets through where ReLU does too: of use in both directions.
             passing.append(torch.ops.aten.threshold_backward(torch.ones_like(z) if mask is None else mask, z, 0))
-            torch.mul(z, passing[-1], out=values)
-        logits = torch.mm(inputs[-1][0], self._layers[-1][1])
+            torch.mul(z, passing[i], out=inputs[i + 1].values)
+        logits = torch.mm(inputs[-1].whole, self._layers[-1].transposed)
         back = self.gradient(logits, targets)
         for i in range(len(self._layers) - 1, -1, -1):
-            _, _, weight, velocity = self._layers[i]
-            before = torch.mm(back, weight).mul_(passing[i - 1]) if i else None
-            torch.addmm(velocity, back.t(), inputs[i][0], beta=momentum, alpha=1 / n, out=velocity)
-            if before is not None:
-                back = before
+            layer, by_output = self._layers[i], back
+            if i:
+                back = torch.mm(back, layer.weight).mul_(passing[i - 1])
+            torch.addmm(layer.velocity, by_output.t(), inputs[i].whole, beta=momentum, alpha=1 / n, out=layer.velocity)
         if decay := self.group["weight_decay"]:
             self._velocity.add_(self._values, alpha=decay)
         self._values.add_(self._velocity, alpha=-self.group["lr"])
         return logits
 
-    def _make_inputs(self, n: int) -> list[tuple[Tensor, Tensor]]:
-        """For n samples what goes into each layer, [n, K] with a 1 behind the values, and the view of these alone."""
+    def _make_inputs(self, n: int) -> list[_Input]:
+        """For n samples what goes into each layer."""
         self._inputs[n] = made = []
-        for value, _, weight, _ in self._layers:
-            whole = torch.zeros(n, value.shape[1])
-            whole[:, weight.shape[1]] = 1
-            made.append((whole, whole[:, : weight.shape[1]]))
+        for layer in self._layers:
+            whole, width = torch.zeros(n, len(layer.transposed)), layer.weight.shape[1]
+            whole[:, width] = 1
+            made.append(_Input(whole, whole[:, :width]))
         return made
-
-
-def _move(parameter: Tensor, to: Tensor) -> None:
-    """The parameter lies in `to` from now on."""
-    to.copy_(parameter.data)
-    parameter.data = to
