@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -243,8 +244,10 @@ def test_the_trash_is_emptied_after_a_question(tab: Tab, server: Server) -> None
     card.get_by_role("button").first.click()
     confirm = page.get_by_role("button", name="Delete for good")
     expect(confirm).to_be_visible()
-    tab.idle()  # the popover listens to the keyboard a moment after it is drawn
-    page.keyboard.press("Escape")
+    deadline = time.monotonic() + 30
+    while confirm.count() and time.monotonic() < deadline:  # it listens to the keyboard a moment after it is drawn
+        page.keyboard.press("Escape")
+        page.wait_for_timeout(300)
     expect(confirm).to_have_count(0)
     assert gone.exists()
     card.get_by_role("button").first.click()
