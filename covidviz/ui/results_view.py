@@ -20,7 +20,7 @@ from covidviz.ui.components.seeds import seeds
 from covidviz.ui.heat_view import heat
 from covidviz.ui.leaks import leak_line
 from covidviz.ui.results import SPLIT_TITLES, Measured, Results, Spread, measured, results, spread
-from covidviz.ui.run_view import follow
+from covidviz.ui.run_view import POLL_S, follow
 from covidviz.ui.seed_group import group_of, spread_over, values_of
 from covidviz.ui.text import md, number
 from covidviz.ui.thresholds_view import thresholds
@@ -175,7 +175,7 @@ def missing_images(shown: dict[str, object]) -> None:
 def _not_yet(run: Run) -> None:
     status = run.status()
     if status.live:
-        st.info("The confusion matrix and the images come when the run is completed.", icon=":material/schedule:")
+        _waiting(run)
     elif status.state in ("stopped", "lost"):
         st.info(
             "The confusion matrix and the images are made at the end of a run. Resume it to get them.",
@@ -183,6 +183,14 @@ def _not_yet(run: Run) -> None:
         )
     else:
         st.caption("This run has no predictions.")
+
+
+@st.fragment(run_every=POLL_S)
+def _waiting(run: Run) -> None:
+    """It asks by itself, as the page's other polls can overtake each other when a run ends."""
+    if not run.status().live:
+        st.rerun()
+    st.info("The confusion matrix and the images come when the run is completed.", icon=":material/schedule:")
 
 
 def _headline_keys(found: Results) -> list[str]:
