@@ -11,7 +11,6 @@ import time
 import traceback
 from collections.abc import Callable
 from contextlib import nullcontext
-from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
@@ -41,6 +40,7 @@ from covidviz.training.image_cache import content_key
 from covidviz.training.losses import Criterion, make_criterion
 from covidviz.training.models import build, changing_names, train_mode
 from covidviz.training.optim import make_optimizer, set_learning_rates
+from covidviz.training.position import Position
 from covidviz.training.progress import Work
 from covidviz.training.scoring import evaluate, evaluation_batch, probabilities
 from covidviz.training.spared import Spared
@@ -54,27 +54,6 @@ RECORD_S = 0.5
 
 class Stopped(Exception):  # noqa: N818 (an event, not an error)
     """The run was asked to stop."""
-
-
-@dataclass
-class Position:
-    """How far a training has come, besides weights, optimizer and random state.
-
-    epoch: the one that runs or comes next, from 1; batch: how many of its batches are done.
-    prob, loss: what the running epoch gave so far, [n, C] and [n], in the order of the epoch.
-    seconds: the running epoch has taken so far.
-    best_epoch, best: of the monitored metric; 0 and None before the first epoch ended.
-    history: validation probabilities of each epoch, float16 [N, C].
-    """
-
-    prob: Tensor
-    loss: Tensor
-    epoch: int = 1
-    batch: int = 0
-    seconds: float = 0.0
-    best_epoch: int = 0
-    best: float | None = None
-    history: list[NDArray[np.float16]] = field(default_factory=list)
 
 
 class Training:
@@ -253,16 +232,12 @@ class Training:
         if self.device.device.type == "cuda" and state["cuda_rng"] is not None:
             torch.cuda.set_rng_state(state["cuda_rng"], self.device.device)
         at = self.position
-        at.epoch, at.batch, at.seconds = state["epoch"], state["batch"], state["seconds"]
-        at.best_epoch, at.best = state["best_epoch"], state["best"]
+        at.take(state)
         best = checkpoint.best_of(self.writer.path(layout.BEST))
         if best is not None and best[0] > at.best_epoch:
             # Killed between the two files. Where the repeated epoch comes out otherwise (a GPU may round in another
             # order), the weights that are kept still are those of the epoch they are said to be of.
             at.best_epoch, at.best = best
-        at.history = list(state["history"].numpy())
-        at.prob[: len(state["prob"])] = state["prob"].to(at.prob.device)
-        at.loss[: len(state["loss"])] = state["loss"].to(at.loss.device)
         self.writer.rewind(state["offsets"])
 
     def _save(self) -> None:
@@ -273,7 +248,6 @@ class Training:
     def _state(self) -> dict[str, Any]:
         """Everything to go on from here."""
         at = self.position
-        history = np.stack(at.history) if at.history else np.zeros((0,), np.float16)
         done = self.batches[at.batch - 1].stop if at.batch else 0
         cuda = self.device.device.type == "cuda"
         return {
@@ -284,15 +258,7 @@ class Training:
             "scaler": self.scaler.state_dict(),
             "rng": torch.get_rng_state(),
             "cuda_rng": torch.cuda.get_rng_state(self.device.device) if cuda else None,
-            "epoch": at.epoch,
-            "batch": at.batch,
-            "seconds": at.seconds,
-            "best_epoch": at.best_epoch,
-            "best": at.best,
-            "history": torch.from_numpy(history),
-            # cloned, or all of the epoch's memory would be written
-            "prob": at.prob[:done].clone(),
-            "loss": at.loss[:done].clone(),
+            **at.state(done),
             "offsets": self.writer.offsets(),
         }
 
@@ -403,15 +369,15 @@ class Training:
             pack = partial(checkpoint.pack_best, config=config, epoch=at.epoch, value=value, start=self.start)
             best = checkpoint.later(pack, self.stored)
         at.history.append(prob.astype(np.float16))
-        epoch, history = at.epoch, tuple(at.history)
-        now = {"epoch": epoch, "best_epoch": at.best_epoch, "best": at.best}
-        at.epoch, at.batch, at.seconds = at.epoch + 1, 0, 0.0
-        last = checkpoint.later(checkpoint.pack_last, self._state())
+        epoch, now = at.epoch, {"epoch": at.epoch, "best_epoch": at.best_epoch, "best": at.best}
+        at.epoch, at.batch, at.seconds = epoch + 1, 0, 0.0
+        state = self._state()
+        history, last = state["history"].numpy(), checkpoint.later(checkpoint.pack_last, state)
 
         def write() -> None:
             if best is not None:
                 checkpoint.save_best(self.writer.path(layout.BEST), best())
-            self.writer.history(val.sample_id, range(1, epoch + 1), np.stack(history))
+            self.writer.history(val.sample_id, range(1, epoch + 1), history)
             curves.epoch(epoch, metrics)
             checkpoint.save_last(self.writer.path(layout.LAST), last())
             alarms = validation_alarms(prob, val.labels, loss, config.classes, config.task)
