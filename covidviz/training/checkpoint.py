@@ -178,6 +178,8 @@ def later(pack: Callable[[T], bytes], state: T) -> Callable[[], bytes]:
 def _bytes(state: Any) -> int:
     if isinstance(state, Mapping):
         return sum(map(_bytes, state.values()))
+    if isinstance(state, list):
+        return sum(map(_bytes, state))
     return state.nbytes if isinstance(state, Tensor) else 0
 
 

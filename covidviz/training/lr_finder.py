@@ -121,8 +121,8 @@ def _head_steps(config: TrainConfig, data: LabData) -> Iterator[tuple[float, flo
     generator = torch.Generator().manual_seed(config.seed)
     for lr, rows in zip(rates(STEPS_HEAD).tolist(), _batches(len(targets), config), strict=False):
         set_learning_rates(optimizer, (lr, lr))
-        x, y = part.features[rows], targets[rows]
-        logits = stepper.step(x, y, draw_masks(head, [len(x)], generator)[0])
+        y = targets[rows]
+        logits = stepper.step(part.features, y, draw_masks(head, [len(y)], generator)[0], rows)
         yield lr, float(criterion(logits, y).mean())
 
 
