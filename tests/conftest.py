@@ -12,8 +12,8 @@ import pytest
 # Read when torch is loaded: threads that spin while they wait make parallel tests several times slower.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 # Of each parallel process its share of the cores: otherwise their threads wait for each other longer than they work.
-WORKERS = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
-os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // WORKERS)))
+if workers := os.environ.get("PYTEST_XDIST_WORKER_COUNT"):
+    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // int(workers))))
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -195,6 +195,7 @@ def test_another_run_is_asked_about_the_same_images(tab: Tab, trained: Run, serv
         cards = ready(tab, 1)
         expect(cards.locator("p.called")).to_contain_text("pneumonia at the saved thresholds")
         assert tab.query()["run"] == copy.name
+        tab.page.wait_for_load_state("networkidle")  # its pictures are asked for; the run goes now
     finally:
         shutil.rmtree(copy)
 
