@@ -15,6 +15,7 @@ from chromium import find_chromium
 from driver import PATIENCE_MS, Server, Tab
 from playwright.sync_api import expect, sync_playwright
 
+PROJECTOR = {"width": 1280, "height": 720}
 REQUIRED = os.environ.get("COVIDVIZ_REQUIRE_BROWSER") == "1"
 
 
@@ -26,17 +27,24 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture(scope="session")
-def chromium() -> Iterator[Any]:
-    """The browser; without one the tests are skipped, or fail where COVIDVIZ_REQUIRE_BROWSER=1."""
+def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    """A browser with a profile, as a person has; without one the tests are skipped, or fail where
+    COVIDVIZ_REQUIRE_BROWSER=1.
+
+    The profile keeps what scripts were compiled to: a private window compiles Streamlit's anew for each page, which
+    took half of the browser's time.
+    """
     path = find_chromium()
     if path is None and REQUIRED:
         pytest.fail("no Chromium found, and COVIDVIZ_REQUIRE_BROWSER=1 asks for the browser tests")
     if path is None:
         pytest.skip("no Chromium found")
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=path)
-        yield browser
-        browser.close()
+        profile = playwright.chromium.launch_persistent_context(
+            tmp_path_factory.mktemp("profile"), executable_path=path, viewport=PROJECTOR
+        )
+        yield profile
+        profile.close()
 
 
 @pytest.fixture(scope="module")
@@ -50,17 +58,24 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 @pytest.fixture
 def open_tab(chromium: Any, server: Server, request: pytest.FixtureRequest) -> Iterator[Callable[..., Tab]]:
-    """Makes tabs, each in a browser context of its own (options as Playwright's `new_context`).
+    """Makes tabs of a `viewport` and `color_scheme`; with `private` options (as Playwright's `new_context`) each is a
+    window without the profile.
 
     With COVIDVIZ_SHOTS=FOLDER each tab leaves a picture of how it looked at the end.
     """
     expect.set_options(timeout=PATIENCE_MS)
     contexts, tabs = [], []
 
-    def make(**options: Any) -> Tab:
-        context = chromium.new_context(**{"viewport": {"width": 1280, "height": 720}, **options})
-        contexts.append(context)
-        tabs.append(Tab(context.new_page(), server))
+    def make(viewport: Any = PROJECTOR, color_scheme: str | None = None, **private: Any) -> Tab:
+        context = chromium
+        if private:
+            context = chromium.browser.new_context(**private)
+            contexts.append(context)
+        page = context.new_page()
+        page.set_viewport_size(viewport)
+        if color_scheme:
+            page.emulate_media(color_scheme=color_scheme)
+        tabs.append(Tab(page, server))
         return tabs[-1]
 
     yield make
@@ -68,10 +83,21 @@ def open_tab(chromium: Any, server: Server, request: pytest.FixtureRequest) -> I
         for k, tab in enumerate(tabs):
             if not tab.page.is_closed():
                 tab.page.screenshot(path=Path(folder) / f"{request.node.name}-{k}.png")
+    forget(chromium, server)
+    for page in chromium.pages[1:]:
+        page.close()
     for context in contexts:
         context.close()
     faults = [fault for tab in tabs for fault in tab.faults]
     assert not faults, faults
+
+
+def forget(profile: Any, server: Server) -> None:
+    """What pages have kept in the browser."""
+    session = profile.new_cdp_session(profile.pages[0])
+    kept = {"origin": server.url, "storageTypes": "cookies,local_storage"}
+    session.send("Storage.clearDataForOrigin", kept)
+    session.detach()
 
 
 @pytest.fixture

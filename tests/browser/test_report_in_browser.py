@@ -27,7 +27,7 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def opened(chromium: Any, report: Path, request: pytest.FixtureRequest) -> Iterator[Page]:
     options = getattr(request, "param", {})
-    context = chromium.new_context(viewport={"width": 1280, "height": 720}, offline=True, **options)
+    context = chromium.browser.new_context(viewport={"width": 1280, "height": 720}, offline=True, **options)
     page = context.new_page()
     asked: list[str] = []
     page.on("request", lambda one: asked.append(one.url) if not one.url.startswith("data:") else None)
