@@ -255,6 +255,7 @@ def test_queued_runs_get_their_scheduler_back(runs: Path, schedulers: list[Path]
     page()
     assert schedulers == [runs]  # once, when the server meets this folder
     write_synthetic_run(runs, 1, "queued")
+    queries.index().refresh()  # a page looks at the folder five times a second at most
     page()
     page()
     assert schedulers == [runs, runs]  # again, because a queued run is watched; not at every refresh
