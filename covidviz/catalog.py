@@ -9,8 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 __all__ = [
-    "AUGMENTATIONS", "CAM_METHODS", "LOSSES", "MODELS", "OPTIMIZERS", "SCHEDULES", "TASKS", "CamMethod", "Choice",
-    "Loss", "Model",
+    "AUGMENTATIONS", "CAM_METHODS", "LOSSES", "MODELS", "MODELS_OF_LAB", "OPTIMIZERS", "SCHEDULES", "TASKS",
+    "CamMethod", "Choice", "Loss", "Model",
 ]  # fmt: skip
 
 
@@ -106,6 +106,9 @@ MODELS: dict[str, Model] = {
         _each(*(f"features.{i}" for i in (0, 3, 4, 6, 7, 9, 10, 11, 12))),
     ),
 }  # fmt: skip
+
+# The lab trains a head on vectors; SqueezeNet's classifier pools by itself.
+MODELS_OF_LAB = tuple(name for name in MODELS if name != "squeezenet1_1")
 
 TASKS: dict[str, Choice] = {
     "single-label": Choice("One class per image", "The classes exclude each other (softmax)."),

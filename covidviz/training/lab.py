@@ -19,7 +19,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from covidviz.catalog import MODELS
+from covidviz.catalog import MODELS, MODELS_OF_LAB
 from covidviz.config import TrainConfig
 from covidviz.errors import ConfigError, CovidvizError
 from covidviz.evaluation.metrics import classification_metrics
@@ -36,10 +36,8 @@ from covidviz.training.models import build, make_head
 from covidviz.training.optim import make_optimizer, set_learning_rates
 from covidviz.training.scoring import evaluation_batch, probabilities
 
-__all__ = ["MODELS_OF_LAB", "Epoch", "LabData", "LabSplit", "check", "key_of", "open_lab", "train"]
+__all__ = ["Epoch", "LabData", "LabSplit", "check", "key_of", "open_lab", "train"]
 
-# Those whose head takes a vector: SqueezeNet's classifier pools by itself.
-MODELS_OF_LAB = tuple(name for name in MODELS if name != "squeezenet1_1")
 CHUNK = 4 << 20  # bytes of features that are trained on at a time; between chunks others have their turn
 # What the features depend on. Two configs that agree in these can be trained on the same `LabData`.
 OF_THE_DATA = ("data", "split_column", "classes", "task", "label_rule", "image_size", "model", "weights", "seed",

@@ -11,7 +11,7 @@ import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
 from covidviz import layers
-from covidviz.catalog import MODELS
+from covidviz.catalog import MODELS, MODELS_OF_LAB
 from covidviz.config import TrainConfig
 from covidviz.data.manifest import Manifest
 from covidviz.errors import CovidvizError, InputError
@@ -22,7 +22,7 @@ from covidviz.ui import datasets, fields, flash, lab_answers, nav, phantoms, wor
 from covidviz.ui import form as forms
 from covidviz.ui.components.lab import lab
 from covidviz.ui.components.lr_range import lr_range
-from covidviz.ui.lab_settings import MODELS_OF_LAB, config_of, controls, decode, difference, sweeps
+from covidviz.ui.lab_settings import config_of, controls, decode, difference, sweeps
 from covidviz.ui.text import md, shorten
 from covidviz.weights_cache import is_cached
 

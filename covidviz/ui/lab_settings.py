@@ -10,15 +10,13 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from covidviz.catalog import LOSSES, MODELS
+from covidviz.catalog import LOSSES, MODELS_OF_LAB
 from covidviz.config import TrainConfig, knob
 from covidviz.ui import fields, wording
 from covidviz.ui import form as forms
 
-__all__ = ["MODELS_OF_LAB", "OF_DATA", "SLIDERS", "config_of", "controls", "decode", "difference", "sweeps"]
+__all__ = ["OF_DATA", "SLIDERS", "config_of", "controls", "decode", "difference", "sweeps"]
 
-# As `covidviz.training.lab.MODELS_OF_LAB`, which can't be imported here (torch); a test compares.
-MODELS_OF_LAB = tuple(name for name in MODELS if name != "squeezenet1_1")
 # What is chosen above the sliders: another value means other features.
 OF_DATA = ("data", "model", "weights", "image_size")
 SLIDERS = ("lr", "momentum", "batch_size", "epochs", "loss", "focal_gamma", "focal_alpha", "pos_weight", "head",

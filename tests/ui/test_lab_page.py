@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +13,7 @@ from streamlit.testing.v1 import AppTest
 
 from covidviz.config import TrainConfig, knob
 from covidviz.errors import ConfigError
-from covidviz.paths import PROJECT
-from covidviz.ui import lab_answers, lab_settings, nav
+from covidviz.ui import lab_answers, nav
 from covidviz.ui.lab_settings import config_of, controls, decode, difference, sweeps
 
 MAIN = nav.PAGES.parent / "covidviz" / "ui" / "main.py"
@@ -170,12 +167,6 @@ def test_without_a_critical_class_there_is_no_threshold(runs: Path, data: Path) 
 
 
 # --- the settings ---
-
-
-def test_the_models_are_those_of_the_lab() -> None:
-    code = "from covidviz.training.lab import MODELS_OF_LAB; print(*MODELS_OF_LAB)"
-    done = subprocess.run([sys.executable, "-c", code], cwd=PROJECT, capture_output=True, text=True, check=True)
-    assert tuple(done.stdout.split()) == lab_settings.MODELS_OF_LAB
 
 
 def test_sliders_hold_their_defaults_and_stay_in_the_fields_range() -> None:

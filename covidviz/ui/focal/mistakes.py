@@ -8,6 +8,7 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
+from covidviz.catalog import MODELS_OF_LAB
 from covidviz.config import TrainConfig
 from covidviz.errors import CovidvizError
 from covidviz.evaluation.metric_names import metric_name
@@ -19,7 +20,6 @@ from covidviz.store.index import RunSummary
 from covidviz.store.reader import Run
 from covidviz.ui import lab_answers, nav, pictures, queries, state
 from covidviz.ui.components.sandbox import sandbox
-from covidviz.ui.lab_settings import MODELS_OF_LAB
 from covidviz.ui.results import SPLIT_TITLES, Measured, Results, measured, results, spread
 from covidviz.ui.text import ago, shorten, state_text
 
