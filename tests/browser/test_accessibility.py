@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from pathlib import Path
 from urllib.parse import quote
 
 import pytest
 from driver import Server, Tab
+from playwright.sync_api import expect
 from synthetic import write_synthetic_run
 
 from covidviz.store.reader import Run
@@ -57,3 +59,12 @@ def test_no_serious_violation(tab: Tab, run: Run, page: str) -> None:
     tab.page.wait_for_function(IN_DARK)
     tab.idle()
     assert tab.severe("color-contrast") == []  # all else is the same in both
+
+
+def test_what_is_chosen_is_readable_under_the_mouse(tab: Tab, run: Run) -> None:
+    tab.open(f"/images?run={run.id}&split=val")
+    chosen = tab.page.locator("[role=radio][data-selected=true]").first
+    chosen.hover()
+    expect(chosen).to_have_attribute("data-hovered", "true")
+    expect(chosen).to_have_css("background-color", re.compile(r"0\.2\)$"))
+    assert tab.severe("color-contrast") == []
