@@ -10,6 +10,7 @@ import re
 import shutil
 import signal
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -180,24 +181,27 @@ def test_dropping_anywhere_on_the_page(tab: Tab, trained: Run) -> None:
     assert not tab.overflows()
 
 
-def test_another_run_is_asked_about_the_same_images(tab: Tab, trained: Run, server: Server) -> None:
+@pytest.fixture
+def with_thresholds(trained: Run, server: Server) -> Iterator[Run]:
+    """The same run once more, with a threshold; asked for before the tab, it goes when the tab is closed."""
     copy = server.runs / f"{trained.id[:-4]}beef"
     shutil.copytree(trained.dir, copy)
     edit_notes(copy, name="with thresholds")
     save_thresholds(copy, {"pneumonia": Chosen(0.0)})
-    try:
-        open_page(tab, trained)
-        give(tab, pictures(trained, "test", 1)[0])
-        ready(tab, 1)
-        tab.page.locator(".st-key-pick_run [role=combobox], .st-key-pick_run input").first.click()
-        tab.page.get_by_role("option", name=re.compile("with thresholds")).click()
-        expect(tab.page.locator(".predict .card .limit.saved")).to_have_count(1)
-        cards = ready(tab, 1)
-        expect(cards.locator("p.called")).to_contain_text("pneumonia at the saved thresholds")
-        assert tab.query()["run"] == copy.name
-        tab.page.wait_for_load_state("networkidle")  # its pictures are asked for; the run goes now
-    finally:
-        shutil.rmtree(copy)
+    yield Run(copy)
+    shutil.rmtree(copy)
+
+
+def test_another_run_is_asked_about_the_same_images(with_thresholds: Run, tab: Tab, trained: Run) -> None:
+    open_page(tab, trained)
+    give(tab, pictures(trained, "test", 1)[0])
+    ready(tab, 1)
+    tab.page.locator(".st-key-pick_run [role=combobox], .st-key-pick_run input").first.click()
+    tab.page.get_by_role("option", name=re.compile("with thresholds")).click()
+    expect(tab.page.locator(".predict .card .limit.saved")).to_have_count(1)
+    cards = ready(tab, 1)
+    expect(cards.locator("p.called")).to_contain_text("pneumonia at the saved thresholds")
+    assert tab.query()["run"] == with_thresholds.id
 
 
 def test_a_worker_that_dies_is_told_and_the_rest_goes_on(tab: Tab, trained: Run, server: Server) -> None:
